@@ -1,0 +1,128 @@
+import type { Guarantee } from '../core/store.ts'
+import type { InterruptionCause, InterruptedPolicy, InterruptedRule } from '../core/policy.ts'
+import type { Duration } from '../core/duration.ts'
+import type { Operation, Sha256 } from '../core/operation.ts'
+import type { Outcome, Resolution } from '../core/record.ts'
+import type { Refusal } from '../core/errors.ts'
+
+/** What a handler is told of the attempt it is. */
+export interface Attempt {
+  /** 1 for the first; greater when an earlier attempt was cut short, whose effects may have happened. */
+  readonly number: number
+  /** Aborts when the lease is lost or can no longer be confirmed: another attempt may be running. */
+  readonly signal: AbortSignal
+}
+
+/** What one call may set for its operation; all of it but `wait` and `signal` is stored at the operation's first claim. */
+export interface OperationOptions {
+  /** How long the outcome is kept, counted from completion. @default '24h' */
+  readonly ttl?: Duration
+  /** How long after the ttl a repeat is told that the outcome has expired. @default 0 */
+  readonly remember?: Duration
+  /** What becomes of an attempt that ended without an outcome; one word sets all causes. @default 'retry' */
+  readonly interrupted?: InterruptedRule | Partial<InterruptedPolicy>
+  /** Attempts after which an interrupted operation is held. @default 10 */
+  readonly attemptsMax?: number
+  /** How long a duplicate waits while the operation is running; 0 does not wait. @default '10s' */
+  readonly wait?: Duration
+  /** The caller's: when it aborts, waiting ends and the call rejects with its reason. A running handler is not interrupted. */
+  readonly signal?: AbortSignal
+}
+
+/** One call of `run` or `try`. */
+export interface RunRequest extends Operation, OperationOptions {
+  /**
+   * What the operation is asked to do, to tell a retry from a reuse of the key: plain JSON values, bytes, bigint, dates.
+   * Left out, every use of the key counts as the same input.
+   */
+  readonly input?: unknown
+}
+
+/** What became of a call, as a value. Any state but `completed` and `refused` means that this call ran nothing. */
+export type TryResult<Value> =
+  /** The operation's value; `replayed` when an earlier call, or another one at the same time, ran it. */
+  | { readonly state: 'completed'; readonly value: Value; readonly replayed: boolean }
+  /** The operation ended with a refusal. */
+  | { readonly state: 'refused'; readonly refusal: Refusal; readonly replayed: boolean }
+  /** Completed, but its outcome was too large or could not be serialised, so that it cannot be replayed. */
+  | { readonly state: 'not_kept' }
+  /** Still running elsewhere after the wait. */
+  | { readonly state: 'busy'; readonly retryAfterMs: number }
+  /** The key was used before with another input. */
+  | { readonly state: 'mismatch' }
+  /** An earlier attempt ended without an outcome; nobody may run it until someone resolves it. */
+  | { readonly state: 'held'; readonly attempt: number; readonly cause: InterruptionCause }
+  /** It ran, and its outcome is no longer kept. */
+  | { readonly state: 'expired' }
+
+/** A call in the engine's own terms, as doors make it: the input already fingerprinted. */
+export interface ExecuteRequest extends Operation, OperationOptions {
+  /** SHA-256 of the input, 64 hexadecimal digits. */
+  readonly fingerprint: string
+}
+
+/** How an execution ended: with an outcome to keep, or with an answer that is not to be kept. A throw interrupts as `thrown`. */
+export type Ending = { readonly state: 'complete'; readonly outcome: Outcome } | { readonly state: 'interrupt' }
+
+/** What became of an execution, in bytes. */
+export type ExecuteResult =
+  /** `replayed`: the outcome is not this call's own. `settled` false: this call's own, but the store did not confirm it in time. */
+  | { readonly state: 'completed'; readonly outcome: Outcome; readonly replayed: boolean; readonly settled: boolean }
+  /** This call's own execution ended without an outcome to keep. */
+  | { readonly state: 'interrupted' }
+  | Exclude<TryResult<never>, { state: 'completed' | 'refused' | 'not_kept' }>
+
+/** What is known of an operation. */
+export type Peek =
+  | { readonly state: 'absent' }
+  | { readonly state: 'running'; readonly attempt: number }
+  | { readonly state: 'interrupted' | 'held'; readonly attempt: number; readonly cause: InterruptionCause }
+  | { readonly state: 'completed'; readonly attempt: number; readonly outcome: Outcome; readonly resolution: Resolution | null }
+  | { readonly state: 'expired' }
+
+/** An operator's decision on a held operation: it ended with this value, or it did not take effect. */
+export type ResolveAs = { readonly outcome: unknown } | 'absent'
+
+/** A defined operation: called with its scope, key and input, it gives its value, and whether that was a replay. */
+export type DefinedOperation<Input, Value> = (
+  call: Pick<Operation, 'scope' | 'key'> & Pick<OperationOptions, 'signal' | 'wait'>,
+  input: Input,
+) => Promise<{ readonly value: Value; readonly replayed: boolean }>
+
+/** Makes operations happen once. */
+export interface Once {
+  /** What the store promises; final once `open` has resolved. */
+  readonly guarantee: Guarantee
+  /** The digest in use, for doors. */
+  readonly sha256: Sha256
+  /** Opens the store now rather than at the first call, to see an error at start. @throws StoreOpenError */
+  open(): Promise<void>
+  /**
+   * Runs the operation, or gives back what it ended with.
+   * @throws BusyError, MismatchError, HeldError, ExpiredError, OutcomeNotKeptError: this call ran nothing
+   * @throws Refusal when the operation ended with one
+   * @throws StoreUnavailableError, InputError, NestedRunError, ClosedError: nothing ran
+   * @throws AttemptTimeoutError and whatever the handler throws: the attempt is interrupted
+   */
+  run<Value>(request: RunRequest, work: (attempt: Attempt) => Promise<Value> | Value): Promise<Value>
+  /** As `run`, with what became of the call as a value. Throws what is not a state of the operation. */
+  try<Value>(request: RunRequest, work: (attempt: Attempt) => Promise<Value> | Value): Promise<TryResult<Value>>
+  /** As `try`, in bytes: for doors. */
+  execute(request: ExecuteRequest, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult>
+  /** Defines an operation by name, with its handler. */
+  operation<Input, Value>(
+    name: string,
+    handler: (attempt: Attempt, input: Input) => Promise<Value> | Value,
+  ): DefinedOperation<Input, Value>
+  operation<Input, Value>(
+    name: string,
+    options: Omit<OperationOptions, 'signal'>,
+    handler: (attempt: Attempt, input: Input) => Promise<Value> | Value,
+  ): DefinedOperation<Input, Value>
+  /** What is known of an operation, without claiming it. */
+  peek(operation: Operation): Promise<Peek>
+  /** Decides a held operation; false when there is none. The actor and the reason are kept with it. */
+  resolve(operation: Operation, as: ResolveAs, resolution: Resolution): Promise<boolean>
+  /** Refuses new calls, lets running handlers end and their settlements be accepted, then closes the store. */
+  close(): Promise<void>
+}
