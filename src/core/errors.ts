@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'expired'
   | 'held'
   | 'input_invalid'
+  | 'lease_lost'
   | 'mismatch'
   | 'nested_run'
   | 'options_invalid'
@@ -44,16 +45,32 @@ export class OptionsError extends OncewardError {
   readonly code = 'options_invalid'
 }
 
-/** The operation is running elsewhere, and did not end within the wait. This call ran nothing. */
+/** The operation did not end within the wait. */
 export class BusyError extends OncewardError {
   override readonly name = 'BusyError'
   readonly code = 'busy'
   /** When to ask again with the same key. Milliseconds from now. */
   readonly retryAfterMs: number
+  /** True when this call's own attempt had run and lost its lease to another, which has not ended yet. */
+  readonly attempted: boolean
 
-  constructor(retryAfterMs: number) {
-    super(`the operation is still running; this call ran nothing: ask again with the same key in ${retryAfterMs} ms`)
+  constructor(retryAfterMs: number, attempted: boolean) {
+    const what = attempted
+      ? 'this call ran the handler, but lost its lease, and what the operation ended with is not known yet'
+      : 'the operation is still running elsewhere; this call ran nothing'
+    super(`${what}: ask again with the same key in ${retryAfterMs} ms`)
     this.retryAfterMs = retryAfterMs
+    this.attempted = attempted
+  }
+}
+
+/** The reason with which `attempt.signal` aborts: another attempt may own the operation now. */
+export class LeaseLostError extends OncewardError {
+  override readonly name = 'LeaseLostError'
+  readonly code = 'lease_lost'
+
+  constructor(why: string) {
+    super(`the attempt no longer owns its operation (${why}); another one may be running: stop before the next effect`)
   }
 }
 

@@ -44,6 +44,8 @@ export interface Limits {
   readonly durationMsMax: number
   /** How long one store call may take before its answer counts as unknown. Milliseconds. */
   readonly storeTimeoutMs: number
+  /** How long an unanswered claim is asked again before its caller is refused. Milliseconds. */
+  readonly claimRetryMs: number
   /** How long a caller waits for its settlement to be accepted before it gets the handler's answer. Milliseconds. */
   readonly settleAnswerMs: number
   /** How long a settlement goes on being tried behind an answered caller. Milliseconds. */
@@ -64,6 +66,8 @@ export interface Limits {
   readonly sweepBatch: number
   /** Pause between two sweeps. Milliseconds. */
   readonly sweepMs: number
+  /** Pause after a sweep that found as much as it may remove: short, so that sweeping keeps up with 10,000 records a second. Milliseconds. */
+  readonly sweepFullMs: number
   /** Records in one page of a list. */
   readonly pageMax: number
   /** Records the memory store keeps; a claim beyond them is refused. */
@@ -96,6 +100,7 @@ export const limits: Limits = {
   ttlMs: 86_400_000,
   durationMsMax: 315_360_000_000,
   storeTimeoutMs: 5_000,
+  claimRetryMs: 1_000,
   settleAnswerMs: 5_000,
   settleMs: 300_000,
   unsettledMax: 1_000,
@@ -104,8 +109,9 @@ export const limits: Limits = {
   pollMs: 5,
   pollMsMax: 25,
   retryAfterMs: 1_000,
-  sweepBatch: 1_000,
+  sweepBatch: 200,
   sweepMs: 1_000,
+  sweepFullMs: 20,
   pageMax: 1_000,
   memoryRecordsMax: 100_000,
   memoryBytesMax: 67_108_864,

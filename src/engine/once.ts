@@ -46,8 +46,8 @@ export type TryResult<Value> =
   | { readonly state: 'refused'; readonly refusal: Refusal; readonly replayed: boolean }
   /** Completed, but its outcome was too large or could not be serialised, so that it cannot be replayed. */
   | { readonly state: 'not_kept' }
-  /** Still running elsewhere after the wait. */
-  | { readonly state: 'busy'; readonly retryAfterMs: number }
+  /** Still running elsewhere after the wait. `attempted`: this call ran the handler, but lost its lease to another attempt. */
+  | { readonly state: 'busy'; readonly retryAfterMs: number; readonly attempted: boolean }
   /** The key was used before with another input. */
   | { readonly state: 'mismatch' }
   /** An earlier attempt ended without an outcome; nobody may run it until someone resolves it. */

@@ -1,0 +1,309 @@
+import { limits } from '../core/limits.ts'
+import { NestedRunError, StoreFullError, StoreUnavailableError } from '../core/errors.ts'
+import { busy, type Flight, type FlightCall, type Flights } from './flights.ts'
+import { outcomeBytes, notKept } from '../core/outcome.ts'
+import type { Attempt, Ending, ExecuteResult } from './once.ts'
+import type { AsyncContext, Platform } from './platform.ts'
+import type { Claim, ClaimResult, Fence, SettleResult } from '../core/transitions.ts'
+import type { LeasedAttempt, Leases } from './leases.ts'
+import type { Operation } from '../core/operation.ts'
+import type { OncewardEvent } from './events.ts'
+import type { Outcome } from '../core/record.ts'
+import type { Policy } from '../core/policy.ts'
+import type { StoreCalls } from './store-calls.ts'
+
+/** One call to run an operation. */
+export interface Call extends FlightCall {
+  readonly id: string
+  readonly operation: Operation
+  readonly policy: Policy
+  /** When it was made, by the monotonic clock. Milliseconds. */
+  readonly startedAt: number
+}
+
+/** The operations inside which a piece of code runs, innermost first. */
+export interface Inside {
+  readonly id: string
+  readonly outer: Inside | undefined
+  /** False once its attempt has ended: what the handler left behind may run the operation again. */
+  running: boolean
+}
+
+/** An event about a call, but for what every such event bears. */
+export type CallEvent = OncewardEvent extends infer Event
+  ? Event extends { readonly scopeDigest: string }
+    ? Omit<Event, 'scopeDigest' | 'name' | 'key' | 'durationMs'>
+    : never
+  : never
+
+/** What executions share in a process. */
+export interface ExecutionContext {
+  readonly calls: StoreCalls
+  readonly leases: Leases
+  readonly flights: Flights
+  readonly platform: Platform
+  readonly inside: AsyncContext<Inside>
+  readonly leaseMs: number
+  readonly outcomeBytesMax: number
+  readonly emit: (call: Call, event: CallEvent) => void
+}
+
+type Work = (attempt: Attempt) => Promise<Ending>
+
+/** Runs the call's work, or finds out what the operation ended with. */
+export async function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
+  refuseNested(context.inside.getStore(), call)
+  const flying = context.flights.get(call.id)
+  if (flying === undefined) return lead(context, call, context.flights.begin(call.id, call.fingerprint), work)
+  context.emit(call, { type: 'waiting' })
+  const news = await flying.follow(call)
+  if (news === 'lead') return lead(context, call, flying, work)
+  tell(context, call, news)
+  return news
+}
+
+/** Leads the flight to its end: whatever happens, its followers are told, or one of them leads on. */
+async function lead(context: ExecutionContext, call: Call, flight: Flight, work: Work): Promise<ExecuteResult> {
+  try {
+    const found = await claim(context, call, flight)
+    const result = found.state === 'claimed' ? await attempt(context, call, flight, found, work) : withoutRunning(found)
+    if (found.state !== 'claimed') tell(context, call, result)
+    if (isShared(result)) flight.landed(result)
+    else flight.handOver()
+    return result
+  } catch (error) {
+    if (error instanceof StoreUnavailableError || error instanceof StoreFullError) flight.failed(error)
+    else flight.handOver()
+    throw error
+  }
+}
+
+interface Claimed {
+  readonly state: 'claimed'
+  readonly fence: Fence
+  readonly sentAt: number
+}
+
+/** Claims the operation; while it is busy elsewhere, waits and claims again, as long as the call may. */
+async function claim(
+  context: ExecutionContext,
+  call: Call,
+  flight: Flight,
+): Promise<Claimed | Exclude<ClaimResult, { state: 'claimed' }>> {
+  const { calls, platform, leaseMs } = context
+  const { id, fingerprint, operation, policy, signal } = call
+  const { scope, name, key } = operation
+  const request: Claim = { id, scope, name, key, fingerprint, policy, leaseMs, owner: platform.randomId() }
+  const deadline = call.startedAt + call.waitMs
+  let place = false
+  try {
+    for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
+      const sentAt = platform.monotonicNow()
+      const found = await calls.claim(request)
+      if (found.state === 'claimed')
+        return await started(context, call, { id, attempt: found.attempt, owner: request.owner }, sentAt)
+      if (found.state !== 'busy') return found
+      flight.nowRunning()
+      const leftMs = deadline - platform.monotonicNow()
+      if (leftMs <= 0) return found
+      if (!place) {
+        place = context.flights.admit(flight.followers)
+        if (!place) return found
+        context.emit(call, { type: 'waiting' })
+      }
+      await pause(context, id, Math.min(pauseMs, leftMs), signal)
+    }
+  } finally {
+    if (place) context.flights.leave()
+  }
+}
+
+/** The claim is ours. If its caller is gone before the handler starts, it is given back. */
+async function started(context: ExecutionContext, call: Call, fence: Fence, sentAt: number): Promise<Claimed> {
+  if (call.signal?.aborted === true) {
+    context.emit(call, { type: 'released' })
+    await context.calls.settle({ kind: 'release', id: fence.id, owner: fence.owner }, () => {})
+    throw call.signal.reason
+  }
+  return { state: 'claimed', fence, sentAt }
+}
+
+/** Runs the work under the lease and settles what it came to. */
+async function attempt(
+  context: ExecutionContext,
+  call: Call,
+  flight: Flight,
+  { fence, sentAt }: Claimed,
+  work: Work,
+): Promise<ExecuteResult> {
+  flight.nowRunning()
+  const leased = context.leases.add(fence, sentAt)
+  context.emit(call, { type: 'claimed', attempt: fence.attempt })
+  const working = workInside(context, call, leased, work)
+  let ending: Ending
+  try {
+    ending = await leased.within(working)
+  } catch (error) {
+    return interruptedBy(context, call, leased, working, error)
+  }
+  return settle(context, call, leased, ending)
+}
+
+/** The work threw, or its time was up. In the second case what it ends with later is still settled, if nobody has taken over. */
+async function interruptedBy(
+  context: ExecutionContext,
+  call: Call,
+  leased: LeasedAttempt,
+  working: Promise<Ending>,
+  error: unknown,
+): Promise<ExecuteResult> {
+  if (leased.isOverdue) {
+    context.emit(call, { type: 'interrupted', attempt: leased.number, cause: 'lapsed', error })
+    void settleLate(context, call, leased, working)
+    throw error
+  }
+  const result = await interrupt(context, call, leased, 'thrown', error)
+  if (result === 'stale') return ownersAnswer(context, call, leased)
+  throw error
+}
+
+/** Never rejects: its caller was answered long ago, and what fails is told to the listener where the call was made. */
+async function settleLate(context: ExecutionContext, call: Call, leased: LeasedAttempt, working: Promise<Ending>): Promise<void> {
+  try {
+    await settle(context, call, leased, await working)
+  } catch (error) {
+    await interrupt(context, call, leased, 'thrown', error)
+  }
+}
+
+async function settle(context: ExecutionContext, call: Call, leased: LeasedAttempt, ending: Ending): Promise<ExecuteResult> {
+  if (ending.state === 'interrupt') {
+    const result = await interrupt(context, call, leased, 'answered', undefined)
+    return result === 'stale' ? ownersAnswer(context, call, leased) : { state: 'interrupted' }
+  }
+  const outcome = fitted(ending.outcome, context.outcomeBytesMax)
+  const result = await context.calls.settle({ ...leased.fence, kind: 'complete', outcome }, () => context.leases.drop(leased))
+  if (result === 'stale') return ownersAnswer(context, call, leased)
+  if (result === 'ok') context.emit(call, { type: 'completed', attempt: leased.number, kept: outcome.kept })
+  return { state: 'completed', outcome, replayed: false, settled: result === 'ok' }
+}
+
+async function interrupt(
+  context: ExecutionContext,
+  call: Call,
+  leased: LeasedAttempt,
+  cause: 'answered' | 'thrown',
+  error: unknown,
+): Promise<SettleResult | 'unknown'> {
+  const result = await context.calls.settle({ ...leased.fence, kind: 'interrupt', cause }, () => context.leases.drop(leased))
+  const { type, attempt } = { type: 'interrupted', attempt: leased.number } as const
+  if (result !== 'stale') context.emit(call, error === undefined ? { type, attempt, cause } : { type, attempt, cause, error })
+  return result
+}
+
+/** This attempt lost its operation: its own answer is not handed out, but what the owner's record says. It never claims again. */
+async function ownersAnswer(context: ExecutionContext, call: Call, leased: LeasedAttempt): Promise<ExecuteResult> {
+  context.emit(call, { type: 'fenced', attempt: leased.number })
+  const deadline = context.platform.monotonicNow() + call.waitMs
+  for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
+    const answer = await look(context, call)
+    if (answer !== 'running') return answer
+    const leftMs = deadline - context.platform.monotonicNow()
+    if (leftMs <= 0) return busy(true)
+    await pause(context, call.id, Math.min(pauseMs, leftMs), call.signal)
+  }
+}
+
+/** What the record says to an attempt that is no longer its own; `running` while there is nothing to say, or no answer. */
+async function look({ calls }: ExecutionContext, call: Call): Promise<ExecuteResult | 'running'> {
+  const views = await calls.call('find', () => calls.store.find([call.id])).catch(() => 'unknown' as const)
+  if (views === 'unknown') return 'running'
+  const [view] = views
+  if (!view || view.record.fingerprint !== call.fingerprint) return busy(true)
+  const { record, state, cause } = view
+  switch (state) {
+    case 'running':
+      return state
+    case 'expired':
+      return { state }
+    case 'held':
+      return { state, attempt: record.attempt, cause: cause ?? 'lapsed' }
+    case 'completed':
+      return record.outcome === null ? busy(true) : { state, outcome: record.outcome, replayed: true, settled: true }
+    case 'interrupted':
+      return busy(true)
+  }
+}
+
+/** Waits for a change of the operation where the store tells, and at most for the pause. */
+async function pause(
+  { calls, platform }: ExecutionContext,
+  id: string,
+  pauseMs: number,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  signal?.throwIfAborted()
+  const over = new AbortController()
+  const abort = (): void => over.abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  const cancel = platform.timer(pauseMs, abort)
+  try {
+    await (calls.store.watch?.([id], over.signal) ?? aborted(over.signal))
+  } catch {
+    // The pause is over, or the store cannot watch at the moment: the claim that follows tells.
+    if (!over.signal.aborted) await aborted(over.signal)
+  } finally {
+    cancel()
+    signal?.removeEventListener('abort', abort)
+    over.abort()
+  }
+  signal?.throwIfAborted()
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+}
+
+function workInside({ inside }: ExecutionContext, { id }: Call, leased: LeasedAttempt, work: Work): Promise<Ending> {
+  const here: Inside = { id, outer: inside.getStore(), running: true }
+  const working = inside.run(here, async () => work(leased))
+  const ended = (): void => {
+    here.running = false
+  }
+  working.then(ended, ended)
+  return working
+}
+
+function refuseNested(inside: Inside | undefined, call: Call): void {
+  for (let here = inside; here !== undefined; here = here.outer)
+    if (here.running && here.id === call.id) throw new NestedRunError(call.operation.name)
+}
+
+function fitted(outcome: Outcome, bytesMax: number): Outcome {
+  return outcomeBytes(outcome) <= bytesMax ? outcome : notKept()
+}
+
+function withoutRunning(found: Exclude<ClaimResult, { state: 'claimed' }>): ExecuteResult {
+  if (found.state === 'completed') return { ...found, replayed: true, settled: true }
+  return found.state === 'busy' ? busy() : found
+}
+
+/** Whether every call with the same input would be given the same now. */
+function isShared({ state }: ExecuteResult): boolean {
+  return state === 'completed' || state === 'held' || state === 'expired'
+}
+
+/** Tells the listener what became of a call that ran nothing. */
+function tell({ emit }: ExecutionContext, call: Call, result: ExecuteResult): void {
+  switch (result.state) {
+    case 'completed':
+      return emit(call, { type: 'replayed' })
+    case 'held':
+      return emit(call, { type: 'held', attempt: result.attempt })
+    case 'busy':
+    case 'mismatch':
+      return emit(call, { type: result.state })
+    case 'expired':
+    case 'interrupted':
+  }
+}

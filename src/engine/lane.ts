@@ -1,0 +1,93 @@
+import { StoreDataError } from '../core/errors.ts'
+
+/** What a lane needs to know of its surroundings. */
+export interface LaneOptions {
+  /** Items in one batch at the most. */
+  readonly batchMax: number
+  /** Batches on their way at a time; items that arrive meanwhile go together in the next. */
+  readonly inFlightMax: number
+  /** Items waiting for a batch at the most. */
+  readonly queueMax: number
+  /** When to flush: at once for a store that answers later, at the end of the turn for one that blocks it. */
+  readonly schedule: (flush: () => void) => void
+}
+
+interface Waiting<Item, Result> {
+  readonly item: Item
+  readonly resolve: (result: Result) => void
+  readonly reject: (error: unknown) => void
+}
+
+/**
+ * Group commit: calls that arrive while a batch is on its way go together in the next; with nothing on its way a call goes at
+ * once. A batch is sorted by operation, so that two processes whose batches cross do not lock rows in opposite orders.
+ */
+export class Lane<Item extends { readonly id: string }, Result> {
+  readonly #send: (items: readonly Item[]) => Promise<readonly Result[]>
+  readonly #options: LaneOptions
+  #queue: Waiting<Item, Result>[] = []
+  #inFlight = 0
+  #scheduled = false
+
+  constructor(send: (items: readonly Item[]) => Promise<readonly Result[]>, options: LaneOptions) {
+    this.#send = send
+    this.#options = options
+  }
+
+  /** The store's answer to one item. A rejection other than `StoreDataError` means that it is unknown whether it was applied. */
+  add(item: Item): Promise<Result> {
+    if (this.#queue.length >= this.#options.queueMax)
+      return Promise.reject(new Error(`${this.#options.queueMax} calls are already queued for the store`))
+    return new Promise((resolve, reject) => {
+      this.#queue.push({ item, resolve, reject })
+      this.#schedule()
+    })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#queue.length === 0 || this.#inFlight >= this.#options.inFlightMax) return
+    this.#scheduled = true
+    this.#options.schedule(this.#flush)
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false
+    const batch = this.#queue.length <= this.#options.batchMax ? this.#queue : this.#queue.slice(0, this.#options.batchMax)
+    this.#queue = batch === this.#queue ? [] : this.#queue.slice(this.#options.batchMax)
+    if (batch.length > 1) batch.sort((a, b) => compare(a.item.id, b.item.id))
+    this.#inFlight += 1
+    void this.#deliver(batch)
+    this.#schedule()
+  }
+
+  /** Never rejects: every outcome is handed to the callers of the batch's items. */
+  async #deliver(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    try {
+      const results = await this.#send(batch.map(({ item }) => item))
+      for (const [index, waiting] of batch.entries()) answer(waiting, results[index])
+    } catch (error) {
+      if (error instanceof StoreDataError && batch.length > 1) await this.#split(batch)
+      else for (const { reject } of batch) reject(error)
+    } finally {
+      this.#inFlight -= 1
+      this.#schedule()
+    }
+  }
+
+  /** Nothing of the batch was applied because of one item's data: halves find it in a logarithm of the size. */
+  async #split(batch: readonly Waiting<Item, Result>[]): Promise<void> {
+    const middle = batch.length >> 1
+    this.#inFlight += 2
+    await this.#deliver(batch.slice(0, middle))
+    await this.#deliver(batch.slice(middle))
+  }
+}
+
+function answer<Result>({ resolve, reject }: Waiting<unknown, Result>, result: Result | undefined): void {
+  if (result === undefined) reject(new Error('the store gave fewer results than it was asked for: it breaks its contract'))
+  else resolve(result)
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
+}

@@ -1,0 +1,134 @@
+import { AttemptTimeoutError, LeaseLostError } from '../core/errors.ts'
+import { limits } from '../core/limits.ts'
+import type { Attempt } from './once.ts'
+import type { Fence, SettleResult } from '../core/transitions.ts'
+import type { Platform } from './platform.ts'
+
+/** What the leases of a process need to know. */
+export interface LeasesOptions {
+  readonly platform: Platform
+  readonly leaseMs: number
+  /** How long a handler may run. Milliseconds. */
+  readonly attemptMs: number
+  readonly renew: (fence: Fence, leaseMs: number) => Promise<SettleResult>
+}
+
+/** The attempts running in this process, and the renewal of their leases: one timer for all of them. */
+export class Leases {
+  readonly #options: LeasesOptions
+  readonly #attempts = new Set<LeasedAttempt>()
+  /** Often enough that a lease is noticed to be unconfirmed before it lapses, and a handler to be overdue soon after. */
+  readonly #tickMs: number
+  #cancelTick: (() => void) | undefined
+
+  constructor(options: LeasesOptions) {
+    this.#options = options
+    this.#tickMs = Math.max(1, Math.min(options.leaseMs / 10, options.attemptMs / 4))
+  }
+
+  /** Keeps the lease of an attempt whose claim was sent at `sentAt`, by the monotonic clock, until it is dropped. */
+  add(fence: Fence, sentAt: number): LeasedAttempt {
+    const attempt = new LeasedAttempt(fence, sentAt)
+    this.#attempts.add(attempt)
+    this.#cancelTick ??= this.#options.platform.timer(this.#tickMs, this.#tick, 'background')
+    return attempt
+  }
+
+  /** The attempt is settled, or its lease shall lapse. */
+  drop(attempt: LeasedAttempt): void {
+    this.#attempts.delete(attempt)
+  }
+
+  readonly #tick = (): void => {
+    const now = this.#options.platform.monotonicNow()
+    for (const attempt of this.#attempts) this.#look(attempt, now)
+    const more = this.#attempts.size > 0
+    this.#cancelTick = more ? this.#options.platform.timer(this.#tickMs, this.#tick, 'background') : undefined
+  }
+
+  #look(attempt: LeasedAttempt, now: number): void {
+    const { leaseMs, attemptMs } = this.#options
+    if (now - attempt.startedAt >= attemptMs) {
+      this.drop(attempt)
+      attempt.end(new AttemptTimeoutError(attemptMs))
+    } else if (now - attempt.confirmedAt >= leaseMs - this.#tickMs) {
+      // The lease is still renewed where it can be: if nobody has taken over, the attempt's outcome is accepted.
+      attempt.lose(new LeaseLostError(`no renewal was confirmed for ${leaseMs} ms`))
+    }
+    if (now - attempt.sentAt >= leaseMs / limits.renewalsPerLease) void this.#renew(attempt, now)
+  }
+
+  /** Never rejects: a renewal without an answer is sent again at the next tick. */
+  async #renew(attempt: LeasedAttempt, now: number): Promise<void> {
+    if (!this.#attempts.has(attempt)) return
+    attempt.sentAt = now
+    try {
+      const result = await this.#options.renew(attempt.fence, this.#options.leaseMs)
+      if (result === 'ok') attempt.confirmedAt = now
+      else if (this.#attempts.has(attempt)) attempt.lose(new LeaseLostError('another attempt has taken over'))
+    } catch {
+      // Told to the listener where the call was made.
+      attempt.sentAt = attempt.confirmedAt
+    }
+  }
+}
+
+/** One attempt running in this process. Times are by the monotonic clock, in milliseconds. */
+export class LeasedAttempt implements Attempt {
+  readonly fence: Fence
+  readonly startedAt: number
+  /** When the newest renewal was sent. */
+  sentAt: number
+  /** When the newest accepted renewal was *sent*: the lease runs from some time after it. */
+  confirmedAt: number
+  #controller: AbortController | undefined
+  #lost: LeaseLostError | AttemptTimeoutError | undefined
+  #overdue = false
+  #onEnd: ((error: AttemptTimeoutError) => void) | undefined
+
+  constructor(fence: Fence, sentAt: number) {
+    this.fence = fence
+    this.startedAt = sentAt
+    this.sentAt = sentAt
+    this.confirmedAt = sentAt
+  }
+
+  /** Whether its time was up before its work ended. */
+  get isOverdue(): boolean {
+    return this.#overdue
+  }
+
+  get number(): number {
+    return this.fence.attempt
+  }
+
+  /** Made when it is first asked for: most handlers never do. */
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#lost !== undefined) this.#controller.abort(this.#lost)
+    }
+    return this.#controller.signal
+  }
+
+  /** Tells the handler that the operation may no longer be its own. */
+  lose(error: LeaseLostError | AttemptTimeoutError): void {
+    this.#lost ??= error
+    this.#controller?.abort(this.#lost)
+  }
+
+  /** Tells the handler and its caller that its time is up. */
+  end(error: AttemptTimeoutError): void {
+    this.#overdue = true
+    this.lose(error)
+    this.#onEnd?.(error)
+  }
+
+  /** What the work gives, or the error with which its time was up. */
+  within<Result>(work: Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#onEnd = reject
+      work.then(resolve, reject)
+    })
+  }
+}

@@ -1,0 +1,61 @@
+import { Onceward } from './engine/onceward.ts'
+import { systemPlatform } from './platform.ts'
+import type { Once } from './engine/once.ts'
+import type { OncewardOptions } from './engine/options.ts'
+
+/**
+ * Makes operations happen once: `onceward({ store: sqlite('onceward.db') })`. The store is opened at the first call, or by `open()`.
+ * @throws OptionsError that names the option and what is allowed
+ */
+export function onceward(options: OncewardOptions): Once {
+  return new Onceward(options, systemPlatform)
+}
+
+export {
+  AttemptTimeoutError,
+  BusyError,
+  ClosedError,
+  ExpiredError,
+  HeldError,
+  InputError,
+  LeaseLostError,
+  MismatchError,
+  NestedRunError,
+  OncewardError,
+  OptionsError,
+  OutcomeNotKeptError,
+  Refusal,
+  StoreDataError,
+  StoreFullError,
+  StoreOpenError,
+  StoreUnavailableError,
+  isOncewardError,
+  refusal,
+} from './core/errors.ts'
+export { decodeOutcome } from './core/outcome.ts'
+export { limits } from './core/limits.ts'
+export type { AsyncContext, Platform } from './engine/platform.ts'
+export type {
+  Attempt,
+  DefinedOperation,
+  Ending,
+  ExecuteRequest,
+  ExecuteResult,
+  Once,
+  OperationOptions,
+  Peek,
+  ResolveAs,
+  RunRequest,
+  TryResult,
+} from './engine/once.ts'
+export type { Bridge } from './bridges/bridge.ts'
+export type { Claim, ClaimResult, Fence, SettleResult, Settlement } from './core/transitions.ts'
+export type { Duration } from './core/duration.ts'
+export type { EffectiveState, OperationRecord, Outcome, RecordState, Resolution, Step } from './core/record.ts'
+export type { ErrorCode } from './core/errors.ts'
+export type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from './core/store.ts'
+export type { InterruptedPolicy, InterruptedRule, InterruptionCause, Policy } from './core/policy.ts'
+export type { Limits } from './core/limits.ts'
+export type { OncewardEvent, OncewardListener } from './engine/events.ts'
+export type { OncewardOptions } from './engine/options.ts'
+export type { Operation, Sha256 } from './core/operation.ts'
