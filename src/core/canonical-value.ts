@@ -6,6 +6,13 @@ import { limits } from './limits.ts'
 /** Where a value stands in the input: member names and indexes from the top. Also what tells how deep it is. */
 type Path = (string | number)[]
 
+/** Any object, read by its members' names. */
+type Keyed = Readonly<Record<string, unknown>>
+
+function isKeyed(value: unknown): value is Keyed {
+  return typeof value === 'object' && value !== null
+}
+
 /**
  * The canonical text of an input, the same as `canonicalJson` gives for its JSON: equal texts mean equal inputs. What JSON leaves out
  * silently would make different inputs equal and is refused; bigint and bytes, which JSON cannot say, have a form.
@@ -28,7 +35,7 @@ function canonical(value: unknown, path: Path): string | undefined {
     case 'bigint':
       return canonicalNumber(String(value))
     case 'object':
-      return value === null ? 'null' : canonicalObject(value, path)
+      return isKeyed(value) ? canonicalObject(value, path) : 'null'
     case 'undefined':
       return undefined
     case 'function':
@@ -38,18 +45,18 @@ function canonical(value: unknown, path: Path): string | undefined {
 }
 
 /** A cycle needs no memory of where one has been: it is too deep sooner or later. As in JSON, `toJSON` is asked once. */
-function canonicalObject(value: object, path: Path): string | undefined {
+function canonicalObject(value: Keyed, path: Path): string | undefined {
   if (isBytes(value)) return `b"${hex(value)}"`
   if (!hasToJson(value)) return canonicalContents(value, path)
   const json = value.toJSON(String(path.at(-1) ?? ''))
-  return typeof json === 'object' && json !== null && !isBytes(json) ? canonicalContents(json, path) : canonical(json, path)
+  return isKeyed(json) && !isBytes(json) ? canonicalContents(json, path) : canonical(json, path)
 }
 
 function hasToJson(value: object): value is { toJSON(name: string): unknown } {
   return 'toJSON' in value && typeof value.toJSON === 'function'
 }
 
-function canonicalContents(value: object, path: Path): string | undefined {
+function canonicalContents(value: Keyed, path: Path): string | undefined {
   if (path.length >= limits.jsonDepthMax)
     return refuse(path, `is deeper than ${limits.jsonDepthMax} levels, or the input contains itself`)
   if (Array.isArray(value)) return canonicalArray(value, path)
@@ -67,25 +74,23 @@ function canonicalArray(items: readonly unknown[], path: Path): string {
   return `[${text}]`
 }
 
-function canonicalMembers(value: object, path: Path): string {
+function canonicalMembers(value: Keyed, path: Path): string {
   let text = ''
-  for (const [name, member] of sortedMembers(value)) {
+  for (const name of sortedNames(value)) {
     path.push(name)
-    const memberText = canonical(member, path)
+    const member = canonical(value[name], path)
     path.pop()
-    if (memberText !== undefined) text += `${text === '' ? '' : ','}${quoted(name)}:${memberText}`
+    if (member !== undefined) text += `${text === '' ? '' : ','}${quoted(name)}:${member}`
   }
   return `{${text}}`
 }
 
-/** By UTF-16 code units, as RFC 8785 §3.2.3 says; most inputs have few members. */
-function sortedMembers(value: object): [string, unknown][] {
-  const members: [string, unknown][] = Object.entries(value)
-  return members.length < 2 ? members : members.sort(byName)
-}
-
-function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a < b ? -1 : 1
+/** By UTF-16 code units, as RFC 8785 §3.2.3 says and `toSorted` does; most inputs come sorted or have few members. */
+function sortedNames(value: object): readonly string[] {
+  const names = Object.keys(value)
+  for (let index = 1; index < names.length; index += 1)
+    if ((names[index - 1] ?? '') > (names[index] ?? '')) return names.toSorted()
+  return names
 }
 
 /** What needs no escape is put in quotes here: for the short strings that inputs are made of, faster than `JSON.stringify`. */
@@ -105,7 +110,7 @@ const opaque = /^\[object (?:Map|Set|Weak.+|Promise|RegExp|Error|.+Array|DataVie
 const wrapper = /^\[object (?:String|Number|Boolean|BigInt)\]$/
 
 /** An object of a class counts as its own enumerable properties; a built-in kind without any is as opaque as those listed. */
-function canonicalInstance(value: object, path: Path): string | undefined {
+function canonicalInstance(value: Keyed, path: Path): string | undefined {
   if (isArrayBuffer(value)) return canonical(new Uint8Array(value), path)
   const tag = Object.prototype.toString.call(value)
   if (wrapper.test(tag)) return canonical(value.valueOf(), path)

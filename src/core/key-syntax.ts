@@ -3,7 +3,7 @@ import { limits } from './limits.ts'
 /** A key, or why there is none: a clause for people, to stand behind "the Idempotency-Key header is not valid:". */
 export type ParsedKey = { readonly ok: true; readonly key: string } | { readonly ok: false; readonly reason: string }
 
-/** RFC 9651 §4.2.3.1, every kind of bare item, without the date and display string that nothing here reads: those follow. */
+/** Every kind of bare item (RFC 9651 §4.2.3.1) by its form: what a parameter means, such as a day or UTF-8, nobody here asks. */
 const bareItems = [
   String.raw`-?(?:\d{1,12}\.\d{1,3}|\d{1,15})`, // integer and decimal, §4.2.4
   String.raw`"(?:[ !#-\[\]-~]|\\["\\])*"`, // string, §4.2.5

@@ -1,4 +1,4 @@
-import { isBytes } from './bytes.ts'
+import { isBytes, textOf, utf8 } from './bytes.ts'
 import { Refusal } from './errors.ts'
 import type { Outcome } from './record.ts'
 
@@ -8,8 +8,6 @@ export type Decoded =
   | { readonly state: 'refusal'; readonly refusal: Refusal }
   | { readonly state: 'not_kept' }
 
-const encoder = new TextEncoder()
-const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const noBytes = new Uint8Array(0)
 
 /**
@@ -62,7 +60,7 @@ export function outcomeBytes({ meta, body }: Outcome): number {
 
 function encodeJson(meta: string, value: unknown): Outcome {
   const json = stringified(value)
-  return json === undefined ? notKept() : { kept: true, meta, body: encoder.encode(json) }
+  return json === undefined ? notKept() : { kept: true, meta, body: utf8(json) }
 }
 
 function stringified(value: unknown): string | undefined {
@@ -75,7 +73,7 @@ function stringified(value: unknown): string | undefined {
 }
 
 function parsed(body: Uint8Array): unknown {
-  return JSON.parse(decoder.decode(body))
+  return JSON.parse(textOf(body))
 }
 
 function decodeRefusal(stored: unknown): Refusal {

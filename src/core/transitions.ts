@@ -58,6 +58,8 @@ export function decideClaim(record: OperationRecord | null, claim: Claim, now: n
     case 'running':
       return { result: { state: 'busy', leaseMs: record.leaseUntil - now }, record }
     case 'interrupted':
+      // An owner is used for one attempt: a claim under the owner of an attempt that has ended is a copy that came late, and nobody is behind it.
+      if (record.owner === claim.owner) return { result: { state: 'busy', leaseMs: 0 }, record }
       return nextAttempt(record, claim, now)
     case 'held':
       return { result: { state: 'held', attempt: record.attempt, cause: record.cause ?? 'lapsed' }, record }
@@ -92,7 +94,8 @@ function settleOwned(record: OperationRecord, settlement: Extract<Settlement, Fe
   switch (settlement.kind) {
     case 'complete':
       if (running) return ok(completed(record, settlement.outcome, now))
-      return record.state === 'completed' ? ok(record) : stale(record)
+      // A tombstone too: whether a sweep came by in between is nobody's to see.
+      return record.state === 'completed' || record.state === 'tombstone' ? ok(record) : stale(record)
     case 'interrupt':
       if (running) return ok(interrupted(record, settlement.cause, now))
       return record.cause === settlement.cause ? ok(record) : stale(record)

@@ -52,6 +52,7 @@ type Work = (attempt: Attempt) => Promise<Ending>
 
 /** Runs the call's work, or finds out what the operation ended with. */
 export async function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
+  call.signal?.throwIfAborted()
   refuseNested(context.inside.getStore(), call)
   const flying = context.flights.get(call.id)
   if (flying === undefined) return lead(context, call, context.flights.begin(call.id, call.fingerprint), work)
@@ -100,8 +101,10 @@ async function claim(
     for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
       const sentAt = platform.monotonicNow()
       const found = await calls.claim(request)
-      if (found.state === 'claimed')
-        return await started(context, call, { id, attempt: found.attempt, owner: request.owner }, sentAt)
+      if (found.state === 'claimed') {
+        if (signal?.aborted === true) return await giveBack(context, call, request)
+        return { state: 'claimed', fence: { id, attempt: found.attempt, owner: request.owner }, sentAt }
+      }
       if (found.state !== 'busy') return found
       flight.nowRunning()
       const leftMs = deadline - platform.monotonicNow()
@@ -118,14 +121,11 @@ async function claim(
   }
 }
 
-/** The claim is ours. If its caller is gone before the handler starts, it is given back. */
-async function started(context: ExecutionContext, call: Call, fence: Fence, sentAt: number): Promise<Claimed> {
-  if (call.signal?.aborted === true) {
-    context.emit(call, { type: 'released' })
-    await context.calls.settle({ kind: 'release', id: fence.id, owner: fence.owner }, () => {})
-    throw call.signal.reason
-  }
-  return { state: 'claimed', fence, sentAt }
+/** The claim is ours, but its caller is gone, and the handler has not started. */
+async function giveBack({ calls, emit }: ExecutionContext, call: Call, { id, owner }: Claim): Promise<never> {
+  emit(call, { type: 'released' })
+  await calls.settle({ kind: 'release', id, owner }, () => {})
+  throw call.signal?.reason
 }
 
 /** Runs the work under the lease and settles what it came to. */
@@ -264,14 +264,13 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-function workInside({ inside }: ExecutionContext, { id }: Call, leased: LeasedAttempt, work: Work): Promise<Ending> {
+async function workInside({ inside }: ExecutionContext, { id }: Call, leased: LeasedAttempt, work: Work): Promise<Ending> {
   const here: Inside = { id, outer: inside.getStore(), running: true }
-  const working = inside.run(here, async () => work(leased))
-  const ended = (): void => {
+  try {
+    return await inside.run(here, () => work(leased))
+  } finally {
     here.running = false
   }
-  working.then(ended, ended)
-  return working
 }
 
 function refuseNested(inside: Inside | undefined, call: Call): void {

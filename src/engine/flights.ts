@@ -27,7 +27,8 @@ interface Follower {
 export class Flight {
   readonly id: string
   readonly #flights: Flights
-  readonly #followers = new Set<Follower>()
+  /** Made for the first follower: most operations are called once at a time. */
+  #followers: Set<Follower> | undefined
   #fingerprint: string
   /** The operation is known to be running, under the leader's fingerprint. */
   #running = false
@@ -40,20 +41,20 @@ export class Flight {
 
   /** Followers at present. */
   get followers(): number {
-    return this.#followers.size
+    return this.#followers?.size ?? 0
   }
 
   /** Waits for the leader, at most as long as the call may. */
   follow(call: FlightCall): Promise<News> {
     const now = this.#running ? this.#whileRunning(call) : undefined
     if (now !== undefined) return Promise.resolve(now)
-    if (!this.#flights.admit(this.#followers.size)) return Promise.resolve(busy())
+    if (!this.#flights.admit(this.followers)) return Promise.resolve(busy())
     return new Promise((resolve, reject) => this.#add(call, resolve, reject))
   }
 
   #add(call: FlightCall, resolve: (news: News) => void, reject: (error: unknown) => void): void {
     const leave = (): void => {
-      this.#followers.delete(follower)
+      this.#followers?.delete(follower)
       this.#flights.leave()
       cancel()
       call.signal?.removeEventListener('abort', abort)
@@ -71,6 +72,7 @@ export class Flight {
     // A call that does not wait for a running operation still learns whether it is running: that is bounded by the claim.
     const cancel = call.waitMs === 0 ? () => {} : this.#flights.platform.timer(call.waitMs, () => tell(busy()))
     call.signal?.addEventListener('abort', abort, { once: true })
+    this.#followers ??= new Set()
     this.#followers.add(follower)
   }
 
@@ -78,7 +80,7 @@ export class Flight {
   nowRunning(): void {
     if (this.#running) return
     this.#running = true
-    for (const { call, tell } of [...this.#followers]) {
+    for (const { call, tell } of [...(this.#followers ?? [])]) {
       const news = this.#whileRunning(call)
       if (news !== undefined) tell(news)
     }
@@ -88,18 +90,18 @@ export class Flight {
   landed(result: ExecuteResult): void {
     this.#flights.remove(this)
     const shared = result.state === 'completed' ? { ...result, replayed: true } : result
-    for (const { call, tell } of [...this.#followers]) tell(this.#isOther(call) ? { state: 'mismatch' } : shared)
+    for (const { call, tell } of [...(this.#followers ?? [])]) tell(this.#isOther(call) ? { state: 'mismatch' } : shared)
   }
 
   /** The leader could not reach the store: neither could its followers. */
   failed(error: unknown): void {
     this.#flights.remove(this)
-    for (const { fail } of [...this.#followers]) fail(error)
+    for (const { fail } of [...(this.#followers ?? [])]) fail(error)
   }
 
   /** The leader leaves without an answer for the others: the next in line leads. */
   handOver(): void {
-    const [next] = this.#followers
+    const [next] = this.#followers ?? []
     if (next === undefined) return this.#flights.remove(this)
     this.#running = false
     this.#fingerprint = next.call.fingerprint

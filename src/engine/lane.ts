@@ -64,7 +64,7 @@ export class Lane<Item extends { readonly id: string }, Result> {
   async #deliver(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     try {
       const results = await this.#send(batch.map(({ item }) => item))
-      for (const [index, waiting] of batch.entries()) answer(waiting, results[index])
+      for (let index = 0; index < batch.length; index += 1) answer(batch[index], results[index])
     } catch (error) {
       if (error instanceof StoreDataError && batch.length > 1) await this.#split(batch)
       else for (const { reject } of batch) reject(error)
@@ -83,9 +83,9 @@ export class Lane<Item extends { readonly id: string }, Result> {
   }
 }
 
-function answer<Result>({ resolve, reject }: Waiting<unknown, Result>, result: Result | undefined): void {
-  if (result === undefined) reject(new Error('the store gave fewer results than it was asked for: it breaks its contract'))
-  else resolve(result)
+function answer<Result>(waiting: Waiting<unknown, Result> | undefined, result: Result | undefined): void {
+  if (result !== undefined) waiting?.resolve(result)
+  else waiting?.reject(new Error('the store gave fewer results than it was asked for: it breaks its contract'))
 }
 
 function compare(a: string, b: string): number {

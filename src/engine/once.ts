@@ -95,6 +95,8 @@ export interface Once {
   readonly guarantee: Guarantee
   /** The digest in use, for doors. */
   readonly sha256: Sha256
+  /** How long a duplicate waits where its call does not say, for doors whose callers may shorten it. Milliseconds. */
+  readonly waitMs: number
   /** Opens the store now rather than at the first call, to see an error at start. @throws StoreOpenError */
   open(): Promise<void>
   /**

@@ -1,10 +1,8 @@
 import { canonicalValue } from '../core/canonical-value.ts'
 import { ClosedError } from '../core/errors.ts'
 import { fingerprint } from '../core/fingerprint.ts'
-import { isEncoded } from '../core/encoded.ts'
-import { encodeValue } from '../core/outcome.ts'
 import { checkOperation, operationId, type Operation, type Sha256 } from '../core/operation.ts'
-import { checkResolution } from './resolution.ts'
+import { checkResolution, decidedOutcome } from './resolution.ts'
 import { define } from './define.ts'
 import { execute, type Call, type CallEvent, type ExecutionContext, type Inside } from './execution.ts'
 import { Flights } from './flights.ts'
@@ -40,7 +38,8 @@ export class Onceward implements Once {
   readonly #calls: StoreCalls
   readonly #context: ExecutionContext
   readonly #sweeper: Sweeper
-  readonly #running = new Set<Promise<unknown>>()
+  #running = 0
+  #whenIdle: (() => void) | undefined
   readonly #noInput: string
   #closing: Promise<void> | undefined
 
@@ -66,12 +65,16 @@ export class Onceward implements Once {
     this.#sweeper = new Sweeper(calls, platform)
   }
 
+  get waitMs(): number {
+    return this.#settings.operation.waitMs
+  }
+
   get guarantee(): Guarantee {
     return this.#settings.store.guarantee
   }
 
   async open(): Promise<void> {
-    if (this.#closing !== undefined) throw new ClosedError()
+    this.#checkOpen()
     await this.#calls.open()
     this.#sweeper.start()
   }
@@ -104,15 +107,17 @@ export class Onceward implements Once {
   }
 
   async peek(operation: Operation): Promise<Peek> {
+    this.#checkOpen()
     const id = this.#idOf(operation)
     const [view] = await this.#calls.call('find', () => this.#calls.store.find([id]))
     return peekAt(view ?? null)
   }
 
   async resolve(operation: Operation, as: ResolveAs, resolution: Resolution): Promise<boolean> {
+    this.#checkOpen()
     const id = this.#idOf(operation)
     checkResolution(resolution)
-    const outcome = as === 'absent' ? null : isEncoded(as.outcome) ? as.outcome : encodeValue(as.outcome)
+    const outcome = decidedOutcome(as, this.#settings.outcomeBytesMax)
     const [result] = await this.#calls.call('resolve', () =>
       this.#calls.store.settle([{ kind: 'resolve', id, outcome, resolution }]),
     )
@@ -128,21 +133,34 @@ export class Onceward implements Once {
     return this.#closing
   }
 
+  #checkOpen(): void {
+    if (this.#closing !== undefined) throw new ClosedError()
+  }
+
   async #close(): Promise<void> {
     this.#sweeper.stop()
-    await Promise.allSettled(this.#running)
+    await this.#idle()
     await this.#calls.drain()
     await this.#calls.close()
   }
 
-  #execute(call: Call, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
-    if (this.#closing !== undefined) return Promise.reject(new ClosedError())
+  #idle(): Promise<void> {
+    if (this.#running === 0) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#whenIdle = resolve
+    })
+  }
+
+  async #execute(call: Call, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
+    this.#checkOpen()
     this.#sweeper.start()
-    const running = execute(this.#context, call, work)
-    const ended = (): boolean => this.#running.delete(running)
-    this.#running.add(running)
-    running.then(ended, ended)
-    return running
+    this.#running += 1
+    try {
+      return await execute(this.#context, call, work)
+    } finally {
+      this.#running -= 1
+      if (this.#running === 0) this.#whenIdle?.()
+    }
   }
 
   #call(request: Operation & OperationOptions, fingerprintOf: () => string): Call {

@@ -116,7 +116,7 @@ export function operationSettings(options: OperationOptions, defaults: Operation
 }
 
 function interruptedPolicy(given: InterruptedRule | Partial<InterruptedPolicy>, defaults: InterruptedPolicy): InterruptedPolicy {
-  if (typeof given === 'string') return { answered: rule(given), thrown: rule(given), lapsed: rule(given) }
+  if (typeof given !== 'object' || given === null) return { answered: rule(given), thrown: rule(given), lapsed: rule(given) }
   const unknown = Object.keys(given).find((name) => !causes.some((cause) => cause === name))
   if (unknown !== undefined) throw new OptionsError(`interrupted.${unknown} is not an option: it has ${causes.join(', ')}`)
   const { answered = defaults.answered, thrown = defaults.thrown, lapsed = defaults.lapsed } = given

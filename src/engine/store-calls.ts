@@ -1,5 +1,6 @@
 import { StoreDataError, StoreFullError, StoreUnavailableError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { notKept } from '../core/outcome.ts'
 import { Lane, type LaneOptions } from './lane.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
 import type { OncewardEvent } from './events.ts'
@@ -31,6 +32,7 @@ export class StoreCalls {
   readonly #flushes: (() => void)[] = []
   #opening: Promise<void> | undefined
   #opened = false
+  #closed = false
 
   constructor({ store, platform, storeTimeoutMs, emit }: StoreCallsOptions) {
     this.store = store
@@ -64,6 +66,7 @@ export class StoreCalls {
 
   /** Closes the store, if it was opened. */
   async close(): Promise<void> {
+    this.#closed = true
     await this.#opening?.catch(() => {})
     if (this.#opened) await this.store.close()
   }
@@ -105,6 +108,7 @@ export class StoreCalls {
    * goes on being tried behind it. `finished` is called once it is no longer tried.
    */
   async settle(settlement: Settlement, finished: () => void): Promise<SettleResult | 'unknown'> {
+    if (this.#closed) return 'unknown'
     try {
       const result = await this.#settlements.add(settlement)
       finished()
@@ -134,7 +138,7 @@ export class StoreCalls {
 
   /** Tries a settlement until it is accepted or stale, for `settleMs`. Never rejects. */
   #insist(settlement: Settlement, error?: unknown): Promise<SettleResult | 'unknown'> {
-    if (this.#unsettled.size >= limits.unsettledMax) return Promise.resolve('unknown')
+    if (this.#closed || this.#unsettled.size >= limits.unsettledMax) return Promise.resolve('unknown')
     const trying = this.#tryOn(settlement, error).finally(() => this.#unsettled.delete(trying))
     this.#unsettled.add(trying)
     return trying
@@ -190,5 +194,5 @@ function atOnce(flush: () => void): void {
 /** The database refuses this outcome: the operation is completed all the same, as not kept. Nothing else carries data to drop. */
 function withoutItsData(settlement: Settlement): Settlement | null {
   if (settlement.kind !== 'complete' || !settlement.outcome.kept) return null
-  return { ...settlement, outcome: { kept: false, meta: settlement.outcome.meta, body: new Uint8Array(0) } }
+  return { ...settlement, outcome: notKept(settlement.outcome.meta) }
 }
