@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import express from 'express'
 import type { Express, Request, Response } from 'express'
-import type { Once } from '../../src/index.ts'
-import { idempotent } from '../../src/http/express.ts'
+import type { Once } from 'onceward'
+import { idempotent } from 'onceward/express'
 import type { ChargeRequest, Charges } from './charges.ts'
 
 /** What the API is made of: its books and, unless it is to charge twice for a retry, Onceward. */
@@ -22,9 +22,8 @@ export function paymentsApi({ charges, protect }: PaymentsOptions): Express {
   app.disable('x-powered-by')
   app.use(express.json(), express.urlencoded({ extended: false }))
 
-  // The one line. Whose key it is comes from the application's own authentication, which is left out here.
-  if (protect)
-    app.post('/charges', idempotent({ once: protect, scope: (request) => request.get('authorization') ?? 'anonymous' }))
+  // The one line.
+  if (protect) app.post('/charges', idempotent({ once: protect, scope: callerOf }))
 
   app.post('/charges', (request, response) => charge(charges, request, response))
   app.get('/charges', (request, response) => {
@@ -32,6 +31,11 @@ export function paymentsApi({ charges, protect }: PaymentsOptions): Express {
     response.json(charges.statement(typeof customer === 'string' ? customer : undefined))
   })
   return app
+}
+
+/** Whose keys they are. A real API takes it from its authentication, which stands before. */
+function callerOf(request: Request): string {
+  return request.get('authorization') ?? 'anonymous'
 }
 
 async function charge(charges: Charges, request: Request, response: Response): Promise<void> {

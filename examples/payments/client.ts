@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Answer } from './exchange.ts'
 import { LossyNetwork } from './lossy-network.ts'
 import type { Send, Traffic } from './lossy-network.ts'
 import { seededRandom } from './random.ts'
@@ -37,7 +38,7 @@ export interface RunOptions {
 const CONCURRENCY = 50
 
 /** How long the client waits for its first answer; a third as long again after each attempt, up to the greatest. */
-const TIMEOUT_MS = 150
+const TIMEOUT_MS = 200
 const TIMEOUT_MS_MAX = 2_000
 
 /** The longest pause before the second attempt; twice as long after each, up to the greatest. The pause itself is drawn. */
@@ -90,18 +91,15 @@ async function pay(url: string, payment: Payment, { send, random, stop }: Line):
 async function isAnswered(url: string, { key, ...body }: Payment, send: Send, attempt: number): Promise<boolean> {
   const timeoutMs = Math.min(TIMEOUT_MS_MAX, Math.round(TIMEOUT_MS * 1.33 ** (attempt - 1)))
   const headers = { 'content-type': 'application/json', 'idempotency-key': key }
-  const answer = await answerOf(
-    send(url, { method: 'POST', headers, body: JSON.stringify(body) }, AbortSignal.timeout(timeoutMs)),
-  )
+  const answer = await answerOf(send({ url, headers, body: JSON.stringify(body) }, AbortSignal.timeout(timeoutMs)))
   if (answer === undefined || isWorthAnotherAttempt(answer.status)) return false
-  if (answer.status !== 201) throw new Error(`${url} answered ${answer.status}: ${answer.text}`)
+  if (answer.status !== 201) throw new Error(`${url} answered ${answer.status}: ${answer.body}`)
   return true
 }
 
-async function answerOf(sent: Promise<Response>): Promise<{ status: number; text: string } | undefined> {
+async function answerOf(sent: Promise<Answer>): Promise<Answer | undefined> {
   try {
-    const response = await sent
-    return { status: response.status, text: await response.text() }
+    return await sent
   } catch {
     // No answer in time, or a broken connection: whether the charge was made is unknown, which is what the key is for.
     return undefined

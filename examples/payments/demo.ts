@@ -27,7 +27,7 @@ export async function demo(origin: string, seed: number, stop: AbortSignal): Pro
 async function run(label: string, options: Omit<RunOptions, 'onAnswered'>): Promise<Run> {
   const shown = progress(label, options.payments.length)
   try {
-    return await makePayments({ ...options, onAnswered: shown.step })
+    return await makePayments({ ...options, onAnswered: () => shown.step() })
   } finally {
     shown.stop()
   }

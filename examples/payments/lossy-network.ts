@@ -1,8 +1,11 @@
+import { Agent } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { exchange } from './exchange.ts'
+import type { Answer, Message } from './exchange.ts'
 import { seededRandom } from './random.ts'
 
-/** Sends one request and gives its answer, or rejects with the signal's reason when the caller will not wait any longer. */
-export type Send = (url: string, init: RequestInit, signal: AbortSignal) => Promise<Response>
+/** Sends one message and gives its answer, or rejects with the signal's reason when the client will not wait any longer. */
+export type Send = (message: Message, signal: AbortSignal) => Promise<Answer>
 
 /** What has happened on the network so far, in requests or answers. */
 export interface Traffic {
@@ -31,7 +34,7 @@ export const FATES: readonly (readonly [Fate, number])[] = [
 ]
 
 /** The longest delay. Longer than a client waits at first, so that some late requests meet their own retry. */
-const DELAY_MS_MAX = 250
+const DELAY_MS_MAX = 300
 
 /** The longest time between a request and its double; half of all doubles arrive together. */
 const DOUBLE_GAP_MS_MAX = 20
@@ -40,6 +43,7 @@ const DOUBLE_GAP_MS_MAX = 20
 export class LossyNetwork {
   readonly traffic: Traffic = { sent: 0, requestsLost: 0, doubled: 0, delayed: 0, reached: 0, answersLost: 0 }
   readonly #seed: number
+  readonly #sockets = new Agent({ keepAlive: true })
   readonly #underway = new Set<Promise<unknown>>()
 
   constructor(seed: number) {
@@ -49,9 +53,9 @@ export class LossyNetwork {
   /** A line of one client, with chances of its own: the order in which other lines are used does not change its fates. */
   line(number: number): Send {
     const random = seededRandom(this.#seed, number)
-    return (url, init, signal) => {
+    return (message, signal) => {
       this.traffic.sent += 1
-      const journey = this.#track(this.#carry(random, () => this.#deliver(url, init)))
+      const journey = this.#track(this.#carry(random, () => this.#deliver(message)))
       return this.#answered(journey, signal)
     }
   }
@@ -62,18 +66,18 @@ export class LossyNetwork {
   }
 
   /** Meets one fate; undefined when no answer comes back. */
-  async #carry(random: () => number, deliver: () => Promise<Response>): Promise<Response | undefined> {
+  async #carry(random: () => number, deliver: () => Promise<Answer>): Promise<Answer | undefined> {
     switch (fateOf(random())) {
       case 'request lost':
         this.traffic.requestsLost += 1
         return undefined
       case 'answer lost':
-        await deliver().then(discard)
+        await deliver()
         this.traffic.answersLost += 1
         return undefined
       case 'doubled':
         this.traffic.doubled += 1
-        this.#track(this.#double(Math.max(0, 2 * random() - 1) * DOUBLE_GAP_MS_MAX, deliver))
+        void this.#track(this.#double(Math.max(0, 2 * random() - 1) * DOUBLE_GAP_MS_MAX, deliver))
         return deliver()
       case 'delayed':
         this.traffic.delayed += 1
@@ -84,26 +88,25 @@ export class LossyNetwork {
     }
   }
 
-  async #double(gapMs: number, deliver: () => Promise<Response>): Promise<void> {
+  async #double(gapMs: number, deliver: () => Promise<Answer>): Promise<void> {
     if (gapMs > 0) await sleep(gapMs)
-    await deliver().then(discard)
+    await deliver()
   }
 
   /** Without the client's signal: a client that stops waiting does not call its request back. */
-  async #deliver(url: string, init: RequestInit): Promise<Response> {
+  #deliver(message: Message): Promise<Answer> {
     this.traffic.reached += 1
-    return fetch(url, init)
+    return exchange(this.#sockets, message)
   }
 
-  #answered(journey: Promise<Response | undefined>, signal: AbortSignal): Promise<Response> {
+  #answered(journey: Promise<Answer | undefined>, signal: AbortSignal): Promise<Answer> {
     return new Promise((resolve, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       const arrive = async (): Promise<void> => {
         const answer = await journey
         if (!answer) return
-        if (!signal.aborted) return resolve(answer)
-        this.traffic.answersLost += 1
-        await discard(answer)
+        if (signal.aborted) this.traffic.answersLost += 1
+        else resolve(answer)
       }
       this.#track(arrive()).catch(reject)
     })
@@ -124,9 +127,4 @@ function fateOf(draw: number): Fate {
     rest -= share
   }
   return 'delivered'
-}
-
-/** Reads an answer nobody will see to its end, which frees its connection. */
-async function discard(answer: Response): Promise<void> {
-  await answer.arrayBuffer()
 }

@@ -25,5 +25,8 @@ export async function listen(app: Express, port: number): Promise<Listening> {
 async function closed(server: Server): Promise<void> {
   const end = eventOf(server, 'close')
   server.close()
+  // That ended the connections idle by now; those with a request under way are idle later, and a client may keep them open.
+  const sweep = setInterval(() => server.closeIdleConnections(), 20)
   await end
+  clearInterval(sweep)
 }

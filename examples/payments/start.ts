@@ -1,12 +1,12 @@
 // A payments API protected in one line, and a lossy client that tries it out. `npm start`, or with options:
 //   PORT=4000 npm start -- --no-demo --seed 7 --data my-directory
 import { randomBytes, randomInt } from 'node:crypto'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { onceward } from '../../src/index.ts'
-import type { Once } from '../../src/index.ts'
-import { sqlite } from '../../src/stores/sqlite.ts'
+import { onceward } from 'onceward'
+import type { Once } from 'onceward'
+import { sqlite } from 'onceward/sqlite'
 import { paymentsApi } from './api.ts'
 import { openCharges } from './charges.ts'
 import type { Charges } from './charges.ts'
@@ -27,6 +27,7 @@ class StartError extends Error {}
 /** An operator's stop, by SIGINT or SIGTERM; the second one is not waited for. */
 const stopped = new AbortController()
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.abort())
+watchNpm()
 
 try {
   await main(settingsOf(process.argv.slice(2), process.env))
@@ -39,7 +40,7 @@ try {
 async function main(settings: Settings): Promise<void> {
   const { charges, once } = await openData(settings.directory)
   const server = await listenOr(settings.port, () => listen(paymentsApi({ charges, protect: once }), settings.port))
-  console.log(`Payments API on ${server.origin}, its data in ${settings.directory}\n`)
+  console.log(`Payments API on ${server.origin}\nData in ${settings.directory}\n`)
   if (settings.withDemo) await demoUnlessStopped(server.origin, settings.seed)
   if (!stopped.signal.aborted) {
     console.log(invitation(server))
@@ -52,6 +53,16 @@ async function main(settings: Settings): Promise<void> {
   process.exit(0)
 }
 
+/** A signal to npm ends the shell between npm and this process, and does not reach this process: the shell's end is the signal. */
+function watchNpm(): void {
+  if (process.env['npm_lifecycle_event'] === undefined) return
+  const parent = process.ppid
+  const look = (): void => {
+    if (process.ppid !== parent) stopped.abort()
+  }
+  setInterval(look, 200).unref()
+}
+
 async function demoUnlessStopped(origin: string, seed: number): Promise<void> {
   try {
     await demo(origin, seed, stopped.signal)
@@ -62,7 +73,7 @@ async function demoUnlessStopped(origin: string, seed: number): Promise<void> {
 
 async function openData(directory: string): Promise<{ charges: Charges; once: Once }> {
   try {
-    mkdirSync(directory, { recursive: true })
+    if (!existsSync(directory)) mkdirSync(directory)
     const charges = openCharges(join(directory, 'payments.db'))
     const once = onceward({ store: sqlite(join(directory, 'onceward.db')) })
     await once.open()
@@ -92,10 +103,10 @@ function invitation({ port }: Listening): string {
     'Still serving, until Ctrl-C. A charge:',
     curl(1999),
     '',
-    'The same again: the same answer, with Idempotent-Replayed: true, and no second charge:',
+    'The same again: the same answer, replayed (Idempotent-Replayed: true):',
     curl(1999),
     '',
-    'The same key for another amount, which is refused with 422:',
+    'The same key for another amount: refused with 422:',
     curl(2999),
     '',
   ].join('\n')
@@ -126,5 +137,5 @@ function wholeNumber(name: string, text: string, max: number): number {
 }
 
 function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message.replace(/\.$/, '') : String(error)
+  return error instanceof Error ? error.message.replaceAll(/\s+/g, ' ').replace(/\.$/, '') : String(error)
 }

@@ -55,7 +55,8 @@ export interface Store {
   readonly synchronous: boolean
 
   /**
-   * Prepares the schema and probes the guarantee. Safe to call from many processes at once, and again after it failed.
+   * Prepares the schema and probes the guarantee. Safe to call from many processes at once, and again after it failed or
+   * while it has not answered.
    * @throws StoreOpenError that names the remedy
    */
   open(): Promise<void>

@@ -10,6 +10,7 @@ import type { Operation } from '../core/operation.ts'
 import type { OncewardEvent } from './events.ts'
 import type { Outcome } from '../core/record.ts'
 import type { Policy } from '../core/policy.ts'
+import type { Store } from '../core/store.ts'
 import type { StoreCalls } from './store-calls.ts'
 
 /** One call to run an operation. */
@@ -56,8 +57,7 @@ export async function execute(context: ExecutionContext, call: Call, work: Work)
   refuseNested(context.inside.getStore(), call)
   const flying = context.flights.get(call.id)
   if (flying === undefined) return lead(context, call, context.flights.begin(call.id, call.fingerprint), work)
-  context.emit(call, { type: 'waiting' })
-  const news = await flying.follow(call)
+  const news = await flying.follow(call, () => context.emit(call, { type: 'waiting' }))
   if (news === 'lead') return lead(context, call, flying, work)
   tell(context, call, news)
   return news
@@ -73,6 +73,7 @@ async function lead(context: ExecutionContext, call: Call, flight: Flight, work:
     else flight.handOver()
     return result
   } catch (error) {
+    if (error instanceof StoreUnavailableError) context.emit(call, { type: 'released' })
     if (error instanceof StoreUnavailableError || error instanceof StoreFullError) flight.failed(error)
     else flight.handOver()
     throw error
@@ -97,13 +98,20 @@ async function claim(
   const request: Claim = { id, scope, name, key, fingerprint, policy, leaseMs, owner: platform.randomId() }
   const deadline = call.startedAt + call.waitMs
   let place = false
+  let isLate = false
   try {
     for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
       const sentAt = platform.monotonicNow()
       const found = await calls.claim(request)
       if (found.state === 'claimed') {
         if (signal?.aborted === true) return await giveBack(context, call, request)
-        return { state: 'claimed', fence: { id, attempt: found.attempt, owner: request.owner }, sentAt }
+        if (platform.monotonicNow() - sentAt < leaseMs)
+          return { state: 'claimed', fence: { id, attempt: found.attempt, owner: request.owner }, sentAt }
+        // The process was stopped, or the store is slow: the lease may have lapsed, and another attempt be running. Asked again, it is
+        // live again, or the store tells.
+        if (isLate) throw calls.abandon(request, new Error(`two answers took longer than the lease of ${leaseMs} ms`))
+        isLate = true
+        continue
       }
       if (found.state !== 'busy') return found
       flight.nowRunning()
@@ -204,6 +212,8 @@ async function interrupt(
 /** This attempt lost its operation: its own answer is not handed out, but what the owner's record says. It never claims again. */
 async function ownersAnswer(context: ExecutionContext, call: Call, leased: LeasedAttempt): Promise<ExecuteResult> {
   context.emit(call, { type: 'fenced', attempt: leased.number })
+  // Its caller was answered when its time was up: nobody waits for what the owner comes to.
+  if (leased.isOverdue) return busy(true)
   const deadline = context.platform.monotonicNow() + call.waitMs
   for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
     const answer = await look(context, call)
@@ -247,17 +257,26 @@ async function pause(
   const abort = (): void => over.abort()
   signal?.addEventListener('abort', abort, { once: true })
   const cancel = platform.timer(pauseMs, abort)
+  const ended = aborted(over.signal)
   try {
-    await (calls.store.watch?.([id], over.signal) ?? aborted(over.signal))
-  } catch {
-    // The pause is over, or the store cannot watch at the moment: the claim that follows tells.
-    if (!over.signal.aborted) await aborted(over.signal)
+    // A store that tells of changes all the time is not asked more often than one that has to be polled.
+    await Promise.race([ended, Promise.all([changed(calls.store, id, over.signal), calls.sleep(limits.pollMs)])])
   } finally {
     cancel()
     signal?.removeEventListener('abort', abort)
     over.abort()
   }
   signal?.throwIfAborted()
+}
+
+/** Resolves when the operation may have changed; never where the store cannot watch, or cannot at the moment. */
+async function changed(store: Store, id: string, signal: AbortSignal): Promise<void> {
+  try {
+    if (store.watch !== undefined) return await store.watch([id], signal)
+  } catch {
+    // The claim that follows the pause tells what is wrong with the store.
+  }
+  return new Promise(() => {})
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -44,11 +44,12 @@ export class Flight {
     return this.#followers?.size ?? 0
   }
 
-  /** Waits for the leader, at most as long as the call may. */
-  follow(call: FlightCall): Promise<News> {
+  /** Waits for the leader, at most as long as the call may; `onWait` is told when the answer is not there at once. */
+  follow(call: FlightCall, onWait: () => void): Promise<News> {
     const now = this.#running ? this.#whileRunning(call) : undefined
     if (now !== undefined) return Promise.resolve(now)
     if (!this.#flights.admit(this.followers)) return Promise.resolve(busy())
+    onWait()
     return new Promise((resolve, reject) => this.#add(call, resolve, reject))
   }
 

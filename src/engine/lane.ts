@@ -8,6 +8,8 @@ export interface LaneOptions {
   readonly inFlightMax: number
   /** Items waiting for a batch at the most. */
   readonly queueMax: number
+  /** True: what is queued behind a batch that failed fails with it, rather than each batch after the same time in vain. */
+  readonly failTogether?: boolean
   /** When to flush: at once for a store that answers later, at the end of the turn for one that blocks it. */
   readonly schedule: (flush: () => void) => void
 }
@@ -67,11 +69,16 @@ export class Lane<Item extends { readonly id: string }, Result> {
       for (let index = 0; index < batch.length; index += 1) answer(batch[index], results[index])
     } catch (error) {
       if (error instanceof StoreDataError && batch.length > 1) await this.#split(batch)
-      else for (const { reject } of batch) reject(error)
+      else this.#fail(batch, error)
     } finally {
       this.#inFlight -= 1
       this.#schedule()
     }
+  }
+
+  #fail(batch: readonly Waiting<Item, Result>[], error: unknown): void {
+    for (const { reject } of batch) reject(error)
+    if (this.#options.failTogether === true) for (const { reject } of this.#queue.splice(0)) reject(error)
   }
 
   /** Nothing of the batch was applied because of one item's data: halves find it in a logarithm of the size. */

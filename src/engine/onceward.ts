@@ -182,9 +182,10 @@ export class Onceward implements Once {
 
   readonly #emit = (event: OncewardEvent): void => {
     try {
-      this.#settings.onEvent?.(event)
+      const told: unknown = this.#settings.onEvent?.(event)
+      if (told instanceof Promise) told.catch(() => {})
     } catch {
-      // A listener that fails must not change what becomes of an operation.
+      // A listener that fails must not change what becomes of an operation, nor end the process when it is asynchronous.
     }
   }
 

@@ -41,9 +41,12 @@ export class StoreCalls {
     this.#emit = emit
     const { batchMax, batchesInFlightMax: inFlightMax, queueMax } = limits
     const lane: LaneOptions = { batchMax, inFlightMax, queueMax, schedule: store.synchronous ? this.#atEndOfTurn : atOnce }
-    this.#claims = new Lane((claims) => this.call('claim', () => store.claim(claims)), lane)
+    // A caller is told within a bound that the store is away, however many there are. No settlement is given up for that.
+    this.#claims = new Lane((claims) => this.call('claim', () => store.claim(claims)), { ...lane, failTogether: true })
     this.#settlements = new Lane((settlements) => this.call('settle', () => store.settle(settlements)), lane)
-    this.#renewals = new Lane((renewals) => this.call('renew', () => store.settle(renewals)), lane)
+    // One that is never answered must not keep the next from being sent in time.
+    const renewalLane = { ...lane, inFlightMax: limits.renewalsPerLease }
+    this.#renewals = new Lane((renewals) => this.call('renew', () => store.settle(renewals)), renewalLane)
   }
 
   /** Opens the store once; after a failure the next call tries again. */
@@ -54,7 +57,7 @@ export class StoreCalls {
 
   async #open(): Promise<void> {
     try {
-      await this.store.open()
+      await this.#bounded(this.store.open())
       this.#opened = true
       const { name, guarantee } = this.store
       this.#emit({ type: 'opened', store: name, tier: guarantee.tier, reason: guarantee.reason })
@@ -94,13 +97,16 @@ export class StoreCalls {
         return await this.#claims.add(claim)
       } catch (error) {
         if (error instanceof StoreDataError || error instanceof StoreFullError) throw error
-        if (this.#platform.monotonicNow() + pauseMs > deadline) {
-          void this.#insist({ kind: 'release', id: claim.id, owner: claim.owner })
-          throw new StoreUnavailableError(error)
-        }
+        if (this.#platform.monotonicNow() + pauseMs > deadline) throw this.abandon(claim, error)
       }
       await this.sleep(pauseMs)
     }
+  }
+
+  /** Gives up a claim that may have happened: should it have, it is given back when the store answers. */
+  abandon({ id, owner }: Claim, cause: unknown): StoreUnavailableError {
+    void this.#insist({ kind: 'release', id, owner })
+    return new StoreUnavailableError(cause)
   }
 
   /**
@@ -108,6 +114,7 @@ export class StoreCalls {
    * goes on being tried behind it. `finished` is called once it is no longer tried.
    */
   async settle(settlement: Settlement, finished: () => void): Promise<SettleResult | 'unknown'> {
+    // `close` does not wait for a handler whose time was up.
     if (this.#closed) return 'unknown'
     try {
       const result = await this.#settlements.add(settlement)

@@ -1,5 +1,6 @@
 import { StoreFullError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
+import { notKept, outcomeBytes } from '../core/outcome.ts'
 import { stateAt, type OperationRecord } from '../core/record.ts'
 import {
   decideClaim,
@@ -52,8 +53,7 @@ class MemoryStore implements Store {
 
   async claim(claims: readonly Claim[]): Promise<readonly ClaimResult[]> {
     const now = this.#now()
-    const fresh = new Set(claims.map(({ id }) => id).filter((id) => !this.#records.has(id)))
-    if (this.#records.size + fresh.size > this.#recordsMax) this.#makeRoom(fresh.size, now)
+    if (this.#records.size + claims.length > this.#recordsMax) this.#makeRoom(claims, now)
     return claims.map((claim) => this.#apply(claim.id, decideClaim(this.#get(claim.id), claim, now)))
   }
 
@@ -141,13 +141,14 @@ class MemoryStore implements Store {
   #fitted(settlement: Settlement): Settlement {
     if (settlement.kind !== 'complete') return settlement
     const { outcome } = settlement
-    if (this.#bytes + outcome.body.byteLength + outcome.meta.length <= this.#bytesMax) return settlement
-    return { ...settlement, outcome: { kept: false, meta: '', body: new Uint8Array(0) } }
+    if (this.#bytes + outcomeBytes(outcome) <= this.#bytesMax) return settlement
+    return { ...settlement, outcome: notKept() }
   }
 
-  #makeRoom(wanted: number, now: number): void {
+  #makeRoom(claims: readonly Claim[], now: number): void {
     for (const record of this.#records.values()) this.#outlived(record, now)
-    if (this.#records.size + wanted <= this.#recordsMax) return
+    const fresh = new Set(claims.map(({ id }) => id).filter((id) => !this.#records.has(id)))
+    if (this.#records.size + fresh.size <= this.#recordsMax) return
     throw new StoreFullError(
       `the memory store holds ${this.#recordsMax} records that have not expired; nothing was claimed: raise recordsMax, shorten ttl, or use a store on disk`,
     )
@@ -180,7 +181,7 @@ class MemoryStore implements Store {
 
 function bytesOf(record: OperationRecord | null): number {
   if (record === null) return 0
-  const results = record.steps.map(({ result }) => result)
-  const kept = record.outcome === null ? results : [record.outcome, ...results]
-  return kept.reduce((sum, { meta, body }) => sum + meta.length + body.byteLength, 0)
+  let bytes = record.outcome === null ? 0 : outcomeBytes(record.outcome)
+  for (const { result } of record.steps) bytes += outcomeBytes(result)
+  return bytes
 }

@@ -1,4 +1,4 @@
-import { StoreOpenError } from '../core/errors.ts'
+import { ClosedError, StoreOpenError } from '../core/errors.ts'
 
 /** A value bound to a statement's parameter. */
 export type SqliteValue = string | number | Uint8Array | null
@@ -35,8 +35,10 @@ const schemaReadableBy = 1
 
 /**
  * The schema, as it stands with the default name. Records lie in the order in which they came, so that the pages a transaction
- * writes are few and recent; only the index of the identities is written at random places. Steps lie beside them: few
- * operations have any. A NULL in `kept` says that there is no outcome; a NULL in `expires_at` that the record never expires.
+ * writes are few and recent; only the index of the identities is written at random places. `sweep_at` is never later than when the
+ * sweeper has to do something about the record, and may be earlier: so a completion, which moves `expires_at`, need not touch the
+ * index. Steps lie beside the records: few have any. A NULL in `kept` says that there is no outcome, one in `expires_at` that
+ * the record never expires.
  */
 const SCHEMA = `
 CREATE TABLE "onceward" (
@@ -62,10 +64,10 @@ CREATE TABLE "onceward" (
   meta TEXT,
   body BLOB,
   actor TEXT,
-  reason TEXT
+  reason TEXT,
+  sweep_at INTEGER
 );
-CREATE INDEX "onceward_expiry" ON "onceward" (expires_at) WHERE expires_at IS NOT NULL;
-CREATE INDEX "onceward_outlived" ON "onceward" (expires_at - remember_ms) WHERE state = 'completed' AND remember_ms > 0;
+CREATE INDEX "onceward_sweep" ON "onceward" (sweep_at) WHERE sweep_at IS NOT NULL;
 CREATE TABLE "onceward_steps" (
   id BLOB NOT NULL,
   position INTEGER NOT NULL,
@@ -84,6 +86,8 @@ const NAMES = `SELECT lower(name) AS name FROM sqlite_schema`
 
 const VERSION = `SELECT version, readable_by AS readableBy FROM "onceward_schema"`
 
+const TRY_TO_WRITE = `BEGIN IMMEDIATE; UPDATE "onceward_schema" SET version = version; ROLLBACK`
+
 /** A statement's text with the table's own name: the only place where an identifier is put in, validated by `sqlite()`. */
 export function named(sql: string, table: string): string {
   return sql.replaceAll('"onceward', `"${table}`)
@@ -91,15 +95,18 @@ export function named(sql: string, table: string): string {
 
 /**
  * Opens the file as the store needs it: never waiting for a lock on this thread, every commit on the disk before it is
- * acknowledged, and the schema in place. Fails as a whole: what it opened is closed again.
+ * acknowledged, and the schema in place; then hands it to `use`. Fails as a whole: what it opened is closed again.
  */
-export function openFile(file: SqliteFile): SqliteDatabase {
+export function openFile<Result>(file: SqliteFile, use: (database: SqliteDatabase) => Result): Result {
   const database = new file.driver(file.path)
   try {
     database.exec('PRAGMA busy_timeout = 0; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA fullfsync = ON')
+    // The least that is fast: a larger cache was measured to cost more than it saves, since the system caches the file as well.
+    database.exec('PRAGMA cache_size = -2000')
     checkSettings(database)
     prepareSchema(database, file)
-    return database
+    checkWritable(database, file.table)
+    return use(database)
   } catch (error) {
     database.close()
     throw error
@@ -122,6 +129,15 @@ function checkSettings(database: SqliteDatabase): void {
     throw new StoreOpenError(`its text encoding is ${String(encoding)}: give Onceward a file of its own, which will be UTF-8`)
 }
 
+/** SQLite opens a file that may only be read without a word, and even begins; that another process is writing says that one can. */
+function checkWritable(database: SqliteDatabase, table: string): void {
+  try {
+    database.exec(named(TRY_TO_WRITE, table))
+  } catch (error) {
+    if (sqliteCode(error) !== 'BUSY') throw error
+  }
+}
+
 /** Many processes may do this at once: who comes second finds the schema inside its own transaction. */
 function prepareSchema(database: SqliteDatabase, { table, migrate }: SqliteFile): void {
   if (isSchemaThere(database, table)) return checkVersion(database, table)
@@ -141,7 +157,7 @@ function prepareSchema(database: SqliteDatabase, { table, migrate }: SqliteFile)
 function isSchemaThere(database: SqliteDatabase, table: string): boolean {
   const names = new Set((database.prepare(NAMES).all() as { name: string }[]).map(({ name }) => name))
   if (names.has(`${table}_schema`.toLowerCase())) return true
-  const foreign = ['', '_steps', '_expiry', '_outlived'].find((part) => names.has(`${table}${part}`.toLowerCase()))
+  const foreign = ['', '_steps', '_sweep'].find((part) => names.has(`${table}${part}`.toLowerCase()))
   if (foreign === undefined) return false
   throw new StoreOpenError(`it has a table or index '${table}${foreign}' that is not Onceward's: give another name as 'table'`)
 }
@@ -205,6 +221,7 @@ export function sqliteCode(error: unknown): SqliteCode | undefined {
 }
 
 const remedies: Partial<Record<SqliteCode, string>> = {
+  ERROR: "its tables are not as Onceward made them: restore them, or give another name as 'table'",
   BUSY: 'another process has it locked: end that process, or raise busyTimeout',
   CANTOPEN: 'check that its directory exists, that it is a file, and that this process may write to both',
   READONLY: 'make the file and its directory writable; WAL keeps two files beside it',
@@ -214,10 +231,12 @@ const remedies: Partial<Record<SqliteCode, string>> = {
   IOERR: 'the disk failed: check it, and that the file is on a local file system',
 }
 
-/** What opening failed with, as the error that callers see. */
-export function openError(path: string, error: unknown): StoreOpenError {
+/** What opening failed with, as callers see it. */
+export function openError(path: string, error: unknown): StoreOpenError | ClosedError {
+  if (error instanceof ClosedError) return error
+  if (error instanceof StoreOpenError) return new StoreOpenError(`SQLite file '${path}' cannot be used: ${error.message}`)
   const message = error instanceof Error ? error.message : String(error)
-  if (error instanceof StoreOpenError) return new StoreOpenError(`SQLite file '${path}' cannot be used: ${message}`)
-  const remedy = remedies[sqliteCode(error) ?? 'CANTOPEN'] ?? 'check the file with the sqlite3 shell, or give another path'
+  // A driver's own error is about the path: better-sqlite3 looks at the directory before it calls SQLite.
+  const remedy = remedies[sqliteCode(error) ?? 'CANTOPEN'] ?? 'look at the file with the sqlite3 shell, or give another path'
   return new StoreOpenError(`SQLite file '${path}' cannot be opened (${message}): ${remedy}`, { cause: error })
 }

@@ -24,7 +24,7 @@ async function hear(seed: number, requests: number): Promise<Heard> {
   const network = new LossyNetwork(seed)
   const calls = Array.from({ length: requests }, (_, line) => {
     const patience = new AbortController()
-    const sent = network.line(line)(`${server.origin}/`, { method: 'POST' }, patience.signal)
+    const sent = network.line(line)({ url: `${server.origin}/`, headers: {}, body: '' }, patience.signal)
     return { patience, answered: sent.then(yes, no) }
   })
   await network.settled()

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
-import { start } from './program.ts'
+import { openCharges } from '../../examples/payments/charges.ts'
+import { start, startNpm } from './program.ts'
 import type { Program } from './program.ts'
 
 const SERVING = /with 422:\ncurl .*\n/
@@ -28,7 +29,7 @@ describe('the payments API of npm start', { timeout: 120_000 }, () => {
   }
   const data = (name: string): string[] => ['--data', join(directory, name)]
 
-  test('charges once for the three curl lines it prints, and again replays them after a restart on the same files', async () => {
+  test('charges once for the three curl lines it prints, and replays after a restart on the same files', async () => {
     const first = npmStart(['--no-demo', ...data('curl')])
     await first.printed(SERVING)
     assert.doesNotMatch(first.stdout(), /Payments intended/)
@@ -54,7 +55,11 @@ describe('the payments API of npm start', { timeout: 120_000 }, () => {
   })
 
   test('makes 1,000 payments over a lossy network and charges exactly 1,000, more without Onceward; not counting earlier charges', async () => {
-    const program = npmStart(data('curl'))
+    await mkdir(join(directory, 'earlier'))
+    const earlier = openCharges(join(directory, 'earlier', 'payments.db'))
+    earlier.add({ customer: 'ada', amount: 1, currency: 'EUR' })
+    earlier.close()
+    const program = npmStart(data('earlier'))
     await program.printed(SERVING)
     const [origin] = await program.printed(ORIGIN)
     const row = (label: string): [number, number] => rowOf(program.stdout(), label)
@@ -70,11 +75,11 @@ describe('the payments API of npm start', { timeout: 120_000 }, () => {
     assert.ok(chargesWithout > 1_000, String(chargesWithout))
     const [reached, reachedWithout] = row('Requests that reached the API')
     assert.deepEqual(row('Duplicates absorbed'), [reached - 1_000, reachedWithout - chargesWithout])
-    assert.equal((await books(origin)).count, 1_002)
+    assert.equal((await books(origin)).count, 1_001)
     const tooWide = program
       .stdout()
       .split('\n')
-      .filter((line) => line.length > 80 && !line.startsWith('curl '))
+      .filter((line) => line.length > 80 && !/^(curl|Data in) /.test(line))
     assert.deepEqual(tooWide, [])
     assert.equal(await program.ended('SIGINT'), 0)
   })
@@ -84,6 +89,15 @@ describe('the payments API of npm start', { timeout: 120_000 }, () => {
     await program.printed(/payments through a network/)
     assert.equal(await program.ended('SIGTERM'), 0)
     assert.equal(program.stderr().replaceAll(/.*ExperimentalWarning.*\n|.*--trace-warnings.*\n/g, ''), '')
+  })
+
+  test('ends with the npm that started it, so that its port is free for the next start', async () => {
+    const npm = startNpm(['start', '--', '--no-demo', ...data('npm')], { PORT: '0' })
+    started.push(npm)
+    await npm.printed(SERVING)
+    const [origin] = await npm.printed(ORIGIN)
+    await npm.ended('SIGTERM')
+    await assert.rejects(fetch(`${origin}/charges`))
   })
 
   test('says in one line that its port is taken, and what to do', async () => {
@@ -100,10 +114,12 @@ describe('the payments API of npm start', { timeout: 120_000 }, () => {
   test('says in one line which setting is wrong, and which data directory cannot be used', async () => {
     const file = join(directory, 'file')
     await writeFile(file, '')
-    await saysInOneLine(npmStart(['--data', file]), /^Cannot use .*Choose another directory: npm start -- --data DIR$/)
-    await saysInOneLine(npmStart([], '70000'), /^PORT must be a whole number from 0 to 65535$/)
-    await saysInOneLine(npmStart(['--seed', 'x']), /^--seed must be a whole number/)
-    await saysInOneLine(npmStart(['--fast']), /'--fast'.* Allowed: --no-demo, --seed NUMBER, --data DIR/)
+    await Promise.all([
+      saysInOneLine(npmStart(['--data', file]), /^Cannot use .*Choose another directory: npm start -- --data DIR$/),
+      saysInOneLine(npmStart([], '70000'), /^PORT must be a whole number from 0 to 65535$/),
+      saysInOneLine(npmStart(['--seed', 'x']), /^--seed must be a whole number/),
+      saysInOneLine(npmStart(['--fast']), /'--fast'.* Allowed: --no-demo, --seed NUMBER, --data DIR/),
+    ])
   })
 })
 

@@ -14,7 +14,16 @@ export interface Program {
 
 /** Starts `examples/<file>` from the source, without a build. */
 export function start(file: string, args: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Program {
-  const child = spawn(process.execPath, ['--conditions=onceward-source', `examples/${file}`, ...args], {
+  return startCommand(process.execPath, ['--conditions=onceward-source', `examples/${file}`, ...args], env)
+}
+
+/** Starts npm. It has ended when all that it started has closed its output. */
+export function startNpm(args: readonly string[], env: NodeJS.ProcessEnv): Program {
+  return startCommand('npm', args, env)
+}
+
+function startCommand(command: string, args: readonly string[], env: NodeJS.ProcessEnv): Program {
+  const child = spawn(command, args, {
     cwd: new URL('../..', import.meta.url),
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

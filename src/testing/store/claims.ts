@@ -2,7 +2,7 @@ import { strict as assert } from 'node:assert'
 import type { InterruptedPolicy, InterruptionCause } from '../../core/policy.ts'
 import type { ClaimResult } from '../../core/transitions.ts'
 import { assertFound } from './assertions.ts'
-import { claimOf, complete, fence, interrupt, outcomeOf, policyOf, release, sha256, step, stepOf, times } from './fixtures.ts'
+import { complete, fence, interrupt, outcomeOf, policyOf, release, sha256, step, stepOf, times } from './fixtures.ts'
 import { safety, type ContractCase, type Subject } from './subject.ts'
 
 const { leaseMs, ttlMs, rememberMs, marginMs, afterMs } = times
@@ -31,9 +31,10 @@ const absent: readonly ContractCase[] = [
   }),
   safety('operations that differ in one word do not see each other', async (subject) => {
     assertFound(await subject.claim(), claimed(1))
-    for (const word of ['scope', 'name', 'key']) assertFound(await subject.claim({ [word]: 'another' }), claimed(1))
+    for (const word of ['scope', 'name', 'key'])
+      assertFound(await subject.claim({ [word]: 'another', owner: 'owner-2' }), claimed(1))
   }),
-  safety('a completed operation past its ttl is claimed as attempt 1 with any input, and nothing of the old record is left', async (subject) => {
+  safety('a completed operation past its ttl is claimed as attempt 1 with any input', async (subject) => {
     await subject.claim()
     await subject.settled(step(), complete())
     subject.pass(ttlMs + afterMs)
@@ -81,7 +82,7 @@ const running: readonly ContractCase[] = [
     assertFound(await subject.claim({ ...otherInput, owner: 'owner-1' }), mismatch)
     await subject.settled(complete())
   }),
-  safety('the owner of a running attempt that claims again is told the same attempt, with its steps and a new lease', async (subject) => {
+  safety('the owner of a running attempt that claims again is told the same attempt and has a new lease', async (subject) => {
     await subject.claim()
     await subject.settled(step())
     subject.pass(leaseMs - marginMs)
@@ -89,7 +90,7 @@ const running: readonly ContractCase[] = [
     subject.pass(marginMs + afterMs)
     assertFound(await subject.claim({ owner: 'owner-2' }), { state: 'busy', leaseMs: leaseMs - marginMs })
   }),
-  safety('the owner of a lapsed attempt that claims again is told the same attempt, as long as nobody took over', async (subject) => {
+  safety('the owner of a lapsed attempt that claims again is told the same attempt, if nobody took over', async (subject) => {
     await subject.claim({ policy: policyOf({ interrupted: holding('lapsed') }) })
     subject.pass(leaseMs + afterMs)
     assertFound(await subject.claim(), claimed(1))
@@ -120,7 +121,7 @@ const interrupted: readonly ContractCase[] = [
     }),
   ),
   ...causes.map((cause) =>
-    safety(`an operation whose policy holds what is ${cause} is then held, however often it is claimed, and never expires`, async (subject) => {
+    safety(`an operation whose policy holds what is ${cause} is then held, and never expires`, async (subject) => {
       await subject.claim({ policy: policyOf({ interrupted: holding(cause) }) })
       await endedBy(subject, cause)
       const held: ClaimResult = { state: 'held', attempt: 1, cause }
@@ -141,6 +142,18 @@ const interrupted: readonly ContractCase[] = [
       assertFound(await subject.claim({ owner: 'owner-3' }), { state: 'held', attempt: 2, cause })
     }),
   ),
+  ...causes.map((cause) =>
+    safety(
+      `a claim by the owner of an attempt that was ${cause} never starts the next one: it is a copy that came late`,
+      async (subject) => {
+        await subject.claim()
+        await endedBy(subject, cause)
+        // Without an interruption nobody but the owner knows that its attempt is over.
+        assertFound(await subject.claim(), cause === 'lapsed' ? claimed(1) : { state: 'busy', leaseMs: 0 })
+        assert.equal((await subject.view())?.record.attempt, 1)
+      },
+    ),
+  ),
   safety('a policy that holds one cause retries the others', async (subject) => {
     await subject.claim({ policy: policyOf({ interrupted: holding('thrown') }) })
     await subject.settled(interrupt(fence(), 'answered'))
@@ -157,7 +170,7 @@ const interrupted: readonly ContractCase[] = [
     await subject.settled(interrupt(fence(2)))
     assertFound(await subject.claim({ owner: 'owner-3' }), { state: 'held', attempt: 2, cause: 'thrown' })
   }),
-  safety('the next attempt of an interrupted operation lasts as long as its own lease, and what lapses then is it', async (subject) => {
+  safety('the next attempt of an interrupted operation has a lease of its own, and lapses with it', async (subject) => {
     await subject.claim()
     await subject.settled(interrupt())
     await subject.claim({ owner: 'owner-2', leaseMs: 3 * leaseMs })
@@ -177,7 +190,7 @@ const interrupted: readonly ContractCase[] = [
 ]
 
 const completed: readonly ContractCase[] = [
-  safety('a claim of a completed operation is told its outcome, whoever asks, until the ttl has passed since completion', async (subject) => {
+  safety('a claim of a completed operation is told its outcome for the ttl, whoever asks', async (subject) => {
     await subject.claim()
     subject.pass(leaseMs - marginMs)
     await subject.settled(complete())
@@ -198,7 +211,7 @@ const completed: readonly ContractCase[] = [
     await subject.settled({ kind: 'complete', ...fence(), outcome })
     assertFound(await subject.claim({ owner: 'owner-2' }), { state: 'completed', outcome })
   }),
-  safety('a remembered operation is expired from its ttl on, swept or not, then a mismatch with another input', async (subject) => {
+  safety('a remembered operation is expired from its ttl on, swept or not; a mismatch with another input', async (subject) => {
     await subject.claim({ policy: policyOf({ rememberMs }) })
     await subject.settled(complete())
     subject.pass(ttlMs + afterMs)

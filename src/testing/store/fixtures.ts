@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import { operationId } from '../../core/operation.ts'
 import type { Claim, Fence, Settlement } from '../../core/transitions.ts'
 import type { Policy } from '../../core/policy.ts'
@@ -23,8 +23,8 @@ export function policyOf(given: Partial<Policy> = {}): Policy {
 }
 
 /** SHA-256 in lower-case hexadecimal. */
-export function sha256(data: string): string {
-  return createHash('sha256').update(data).digest('hex')
+export function sha256(data: string | Uint8Array): string {
+  return hash('sha256', data)
 }
 
 /** A claim; what is not given is that of the case's one operation by its first owner. The id follows from the words. */
@@ -58,26 +58,32 @@ export function fence(attempt: number = 1, owner: string = `owner-${attempt}`, i
   return { id, attempt, owner }
 }
 
+/** Completes an attempt, with an outcome whose body is this text. */
 export function complete(by: Fence = fence(), text: string = 'outcome'): Settlement {
   return { kind: 'complete', ...by, outcome: outcomeOf(text) }
 }
 
+/** Interrupts an attempt. */
 export function interrupt(by: Fence = fence(), cause: 'answered' | 'thrown' = 'thrown'): Settlement {
   return { kind: 'interrupt', ...by, cause }
 }
 
+/** Renews an attempt. */
 export function renew(by: Fence = fence(), leaseMs: number = times.leaseMs): Settlement {
   return { kind: 'renew', ...by, leaseMs }
 }
 
-export function step(by: Fence = fence(), made: Step = stepOf('step')): Settlement {
-  return { kind: 'step', ...by, step: made, leaseMs: times.leaseMs }
+/** Keeps a step of an attempt. */
+export function step(by: Fence = fence(), made: Step = stepOf('step'), leaseMs: number = times.leaseMs): Settlement {
+  return { kind: 'step', ...by, step: made, leaseMs }
 }
 
+/** Releases an owner's claim. */
 export function release(owner: string = 'owner-1', id: string = operationOne): Settlement {
   return { kind: 'release', id, owner }
 }
 
+/** Resolves a held operation; null: as absent. */
 export function resolve(outcome: Outcome | null, id: string = operationOne): Settlement {
   return { kind: 'resolve', id, outcome, resolution: { actor: 'operator', reason: 'looked it up' } }
 }

@@ -1,7 +1,20 @@
 import { strict as assert } from 'node:assert'
 import type { Fence, Settlement } from '../../core/transitions.ts'
 import { assertFound, assertSeen } from './assertions.ts'
-import { claimOf, complete, fence, interrupt, outcomeOf, policyOf, release, renew, resolve, step, stepOf, times } from './fixtures.ts'
+import {
+  claimOf,
+  complete,
+  fence,
+  interrupt,
+  outcomeOf,
+  policyOf,
+  release,
+  renew,
+  resolve,
+  step,
+  stepOf,
+  times,
+} from './fixtures.ts'
 import { safety, type ContractCase, type Subject } from './subject.ts'
 
 const { leaseMs, ttlMs, rememberMs, marginMs, afterMs } = times
@@ -130,7 +143,7 @@ const underTheFence: readonly ContractCase[] = [
 ]
 
 const underAnotherFence: readonly ContractCase[] = kinds.flatMap(([kind, settlement]) => [
-  safety(`${kind} by another owner, of another attempt or of an unknown operation is stale, and changes nothing`, async (subject) => {
+  safety(`${kind} by another owner, of another attempt or of an unknown operation is stale`, async (subject) => {
     await subject.claim()
     await subject.settled(step(), interrupt())
     await subject.claim({ owner: 'owner-2' })
@@ -141,7 +154,7 @@ const underAnotherFence: readonly ContractCase[] = kinds.flatMap(([kind, settlem
     assert.equal(await subject.view(unknown), null)
     await subject.settled(complete(fence(2)))
   }),
-  safety(`${kind} after another attempt took over is stale, whether that runs, was interrupted, or completed`, async (subject) => {
+  safety(`${kind} after another attempt took over is stale, whatever became of that one`, async (subject) => {
     await takenOver(subject)
     await assertStale(subject, settlement(fence()))
     await subject.settled(interrupt(fence(2)))
@@ -150,7 +163,7 @@ const underAnotherFence: readonly ContractCase[] = kinds.flatMap(([kind, settlem
     await subject.settled(complete(fence(3)))
     await assertStale(subject, settlement(fence()), settlement(fence(2)))
   }),
-  safety(`${kind} after the record expired is stale, also when the operation runs anew as the same attempt`, async (subject) => {
+  safety(`${kind} after the record expired is stale, also when the operation runs anew`, async (subject) => {
     await subject.claim()
     subject.pass(leaseMs + ttlMs + afterMs)
     await assertStale(subject, settlement(fence()))
@@ -179,7 +192,7 @@ const released: readonly ContractCase[] = [
     await subject.settled(release())
     assert.equal(await subject.view(), null)
   }),
-  safety('release of a later attempt takes its fence away and leaves the attempts before it, their steps, and their policy', async (subject) => {
+  safety('release of a later attempt takes its fence away and leaves the attempts before it', async (subject) => {
     await subject.claim({ policy: policyOf({ attemptsMax: 2 }) })
     await subject.settled(step(), interrupt())
     await subject.claim({ owner: 'owner-2' })

@@ -1,0 +1,341 @@
+import { AnswerCopy, hasBody } from './answer-copy.ts'
+import { copiedBytes, endOfTurn } from './node-runtime.ts'
+import { expose, headOf, setAnswer, setGiven } from './node-headers.ts'
+import { isBytes } from '../core/bytes.ts'
+import { isCutHere, keepOpen, letClose, markEnded, unrender } from './node-internals.ts'
+import { isWrapped, patch, type Interceptor, type Originals } from './node-patch.ts'
+import type { Answer, AnswerHead } from './answer.ts'
+import type { Ending } from '../engine/once.ts'
+import type { HttpPolicy } from './policy.ts'
+import type { NodeHeader, NodeResponse } from './node-types.ts'
+
+/** What the capture of an answer goes by. */
+export interface CapturePolicy extends Pick<HttpPolicy<never>, 'stores' | 'unreplayed' | 'heldBytesMax' | 'outcomeBytesMax'> {
+  /** Told of what no caller can be told of. */
+  readonly report: (error: unknown) => void
+}
+
+type Callback = (error?: Error | null) => void
+
+/** A piece of the answer, as the handler wrote it or as a copy. */
+interface Chunk {
+  readonly data: string | Uint8Array
+  readonly encoding: unknown
+  readonly callback: Callback | undefined
+}
+
+/**
+ * `open`: the handler has not ended its answer. `ended`: it has, and the end is held back until it is settled. `failed`: it threw, or broke
+ * its answer off. `done`: what was held back has been sent, or another answer in its place.
+ */
+type Phase = 'open' | 'ended' | 'failed' | 'done'
+
+/**
+ * `held`: nothing has gone out, and all could still be replaced. `flowing`: the answer goes out as it is produced, but for its end.
+ * `muted`: the client is gone or has another answer, and what is produced is only collected.
+ */
+type Mode = 'held' | 'flowing' | 'muted'
+
+/** Captures what a handler answers on Node's response, whichever way it answers, and holds the end back until it is settled. */
+export class Capture implements Interceptor {
+  /** What the handler ended with. Rejects with what `fail` was given. */
+  readonly ending: Promise<Ending>
+  readonly #response: NodeResponse
+  readonly #policy: CapturePolicy
+  readonly #isWrapped: boolean
+  readonly #before: Readonly<Record<string, NodeHeader | undefined>>
+  readonly #originals: Originals
+  readonly #copy: AnswerCopy
+  readonly #resolve: (ending: Ending) => void
+  readonly #reject: (error: unknown) => void
+  #phase: Phase = 'open'
+  #failure: { readonly error: unknown } | undefined
+  #mode: Mode = 'held'
+  #head: AnswerHead | undefined
+  /** The answer's `Content-Length`: with that many bytes a client takes it for complete. */
+  #lengthDeclared = Infinity
+  #bytesPassed = 0
+  /** Written and not passed on: all of a held answer, or the end of a flowing one. */
+  #pending: Chunk[] = []
+  #bytesPending = 0
+  #last: Chunk | undefined
+  #isTurnAwaited = false
+  #isIdle = false
+  #isClientGone = false
+  /** Another answer was given while the handler was still at its own. */
+  #isAbandoned = false
+  /** The event `close` has come, and is kept from the handler until it has ended. */
+  #isCloseDue = false
+
+  constructor(response: NodeResponse, policy: CapturePolicy) {
+    const { promise, resolve, reject } = Promise.withResolvers<Ending>()
+    this.ending = promise
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#response = response
+    this.#policy = policy
+    this.#copy = new AnswerCopy(policy.outcomeBytesMax)
+    this.#before = response.getHeaders()
+    this.#isWrapped = isWrapped(response)
+    this.#originals = patch(response, this)
+  }
+
+  /** The handler has ended its answer. */
+  get isAnswered(): boolean {
+    return this.#phase === 'ended' || this.#phase === 'done'
+  }
+
+  /** The connection was lost before the handler ended. */
+  get isClientGone(): boolean {
+    return this.#isClientGone
+  }
+
+  /** Whether this is what the attempt was broken off with. */
+  isFailure(error: unknown): boolean {
+    return this.#failure?.error === error
+  }
+
+  /** The handler broke off without an answer. False when it had ended its answer, which then stands, or had failed before. */
+  fail(error: unknown): boolean {
+    if (this.#phase !== 'open') return false
+    this.#phase = 'failed'
+    this.#failure = { error }
+    this.#reject(error)
+    return true
+  }
+
+  /** Sends what was held back: it is settled. */
+  release(): void {
+    this.#phase = 'done'
+    if (this.#mode === 'muted') return this.#close()
+    const { write, end } = this.#originals
+    for (const { data, encoding, callback } of this.#pending) write.call(this.#response, data, encoding, callback)
+    this.#pending = []
+    end.call(this.#response, this.#last?.data, this.#last?.encoding, this.#last?.callback)
+    this.#last = undefined
+  }
+
+  /** Gives another answer in place of the handler's, or cuts the answer off of which a part has gone out. */
+  replace(answer: Answer): void {
+    this.#isAbandoned = this.#phase === 'open'
+    if (!this.#isAbandoned) this.#phase = 'done'
+    this.#letGo()
+    if (this.#mode === 'muted') return this.#close()
+    const isReplaceable = this.#mode === 'held' && this.#takeBack()
+    this.#mode = 'muted'
+    const { destroy, writeHead, end } = this.#originals
+    if (!isReplaceable) return void destroy.call(this.#response)
+    setAnswer(this.#response, answer)
+    writeHead.call(this.#response, answer.status)
+    end.call(this.#response, answer.body)
+    // A handler that was only late may still end its answer, to be remembered: it must not stumble over headers already sent.
+    if (this.#isAbandoned) unrender(this.#response, this.#before)
+  }
+
+  writeHead(status: number, reason?: unknown, headers?: unknown): unknown {
+    const response = this.#response
+    if (this.#phase === 'failed') return response
+    if (this.#phase !== 'open' || response.headersSent) return this.#originals.writeHead.call(response, status, reason, headers)
+    const words = typeof reason === 'string' ? [reason] : []
+    setGiven(response, typeof reason === 'string' ? headers : (headers ?? reason))
+    expose(response)
+    // Read before the layers before this one see it: what compression makes of an answer it makes anew of the replay.
+    const head = headOf(response, status, this.#policy.unreplayed)
+    const length = response.hasHeader('transfer-encoding') ? undefined : response.getHeader('content-length')
+    if (this.#isAbandoned) response.statusCode = status
+    else this.#originals.writeHead.call(response, status, ...words)
+    this.#head = head
+    this.#lengthDeclared = length === undefined ? Infinity : Number(length)
+    return response
+  }
+
+  write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    const done = firstFunction(encoding, callback)
+    if (this.#phase !== 'open') return this.#tooLate(done)
+    const { write } = this.#originals
+    if (!isData(chunk)) return write.call(this.#response, chunk, encoding, callback)
+    const head = this.#begun()
+    if (!hasBody(head.status)) return write.call(this.#response, chunk, encoding, callback)
+    const bytes = copiedBytes(chunk, encoding)
+    this.#copy.add(bytes)
+    switch (this.#mode) {
+      case 'muted':
+        later(done)
+        return true
+      case 'flowing':
+        return this.#pass({ data: bytes, encoding: undefined, callback: done })
+      case 'held':
+        return this.#hold({ data: bytes, encoding: undefined, callback: done }, bytes.length)
+    }
+  }
+
+  end(chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
+    const done = firstFunction(chunk, encoding, callback)
+    const data = typeof chunk === 'function' || !chunk ? '' : chunk
+    if (this.#phase !== 'open') this.#endAgain(data, done)
+    else if (!isData(data)) this.#originals.end.call(this.#response, data, encoding, callback)
+    else this.#end({ data, encoding, callback: done })
+    return this.#response
+  }
+
+  flushHeaders(): void {
+    if (this.#phase !== 'open') return
+    this.#begun()
+    this.#awaitTurn()
+  }
+
+  destroy(error?: Error): unknown {
+    // A response that waits behind others on its connection is destroyed by Node itself when that is lost: then the client is gone.
+    if (this.#response.socket !== null) this.fail(error ?? new Error('the handler destroyed its response before it had answered'))
+    return this.#originals.destroy.call(this.#response, error)
+  }
+
+  emit(event: string, values: readonly unknown[]): boolean {
+    if (event === 'timeout') this.#isIdle = true
+    if (event !== 'close' || this.#phase === 'failed' || this.#phase === 'done')
+      return this.#originals.emit.call(this.#response, event, ...values)
+    this.#clientGone()
+    return true
+  }
+
+  /** The head, rendered if it is not yet: by `writeHead` as the response has it now, so that layers behind this one have their say. */
+  #begun(): AnswerHead {
+    if (this.#head === undefined) this.#response.writeHead(this.#response.statusCode)
+    if (this.#head === undefined)
+      throw new TypeError('the headers of this answer were sent before its handler ran: send them in it')
+    return this.#head
+  }
+
+  #end(last: Chunk): void {
+    const bytes = copiedBytes(last.data, last.encoding)
+    if (this.#head === undefined) this.#declareLength(bytes.length)
+    const head = this.#begun()
+    this.#copy.add(bytes)
+    this.#last = last
+    this.#phase = 'ended'
+    if (this.#isAbandoned) this.#close()
+    else markEnded(this.#response)
+    this.#settle(head)
+  }
+
+  #settle(head: AnswerHead): void {
+    try {
+      const isStored = this.#policy.stores(head.status)
+      this.#resolve(isStored ? { state: 'complete', outcome: this.#copy.outcome(head) } : { state: 'interrupt' })
+    } catch (error) {
+      // The application's `stores` threw.
+      this.#reject(error)
+    }
+  }
+
+  /** As Node does for an answer that comes in one piece. */
+  #declareLength(bytes: number): void {
+    const response = this.#response
+    const isFramed =
+      response.hasHeader('content-length') || response.hasHeader('transfer-encoding') || response.hasHeader('trailer')
+    if (!isFramed && hasBody(response.statusCode)) response.setHeader('Content-Length', bytes)
+  }
+
+  #hold(chunk: Chunk, bytes: number): boolean {
+    this.#pending.push(chunk)
+    this.#bytesPending += bytes
+    if (this.#bytesPending > this.#policy.heldBytesMax) return this.#flow()
+    this.#awaitTurn()
+    return true
+  }
+
+  /** An answer that is not ended within the turn in which it was begun is a stream: its client waits for what there is. */
+  #awaitTurn(): void {
+    if (this.#isTurnAwaited || this.#mode !== 'held') return
+    this.#isTurnAwaited = true
+    endOfTurn(() => {
+      if (this.#phase === 'open' && this.#mode === 'held') this.#flow()
+    })
+  }
+
+  #flow(): boolean {
+    this.#mode = 'flowing'
+    const chunks = this.#pending
+    this.#pending = []
+    if (chunks.length === 0) this.#originals.flushHeaders.call(this.#response)
+    let hasRoom = true
+    for (const chunk of chunks) hasRoom = this.#pass(chunk)
+    return hasRoom
+  }
+
+  #pass(chunk: Chunk): boolean {
+    this.#bytesPassed += chunk.data.length
+    if (this.#bytesPassed >= this.#lengthDeclared) {
+      this.#pending.push(chunk)
+      return true
+    }
+    return this.#originals.write.call(this.#response, chunk.data, chunk.encoding, chunk.callback)
+  }
+
+  /** Takes back what is rendered of a held answer. What layers before this one have made of its headers cannot be. */
+  #takeBack(): boolean {
+    if (this.#response.destroyed) return false
+    return this.#head === undefined || (!this.#isWrapped && unrender(this.#response, this.#before))
+  }
+
+  /** Whoever writes must not wait for a client that is not there: its work goes on, and its outcome is kept. */
+  #clientGone(): void {
+    const isCut = this.#head !== undefined && !this.#isIdle && isCutHere(this.#response)
+    const wasFlowing = this.#mode === 'flowing'
+    this.#isClientGone = true
+    this.#isCloseDue = true
+    this.#mode = 'muted'
+    keepOpen(this.#response)
+    this.#letGo()
+    if (isCut) this.fail(new Error('the connection was destroyed in the middle of its answer'))
+    if (this.#phase === 'failed') this.#close()
+    else if (wasFlowing) this.#originals.emit.call(this.#response, 'drain')
+  }
+
+  /** What is pending goes nowhere any more; whoever waits for it goes on. */
+  #letGo(): void {
+    for (const { callback } of this.#pending) later(callback)
+    this.#pending = []
+  }
+
+  #close(): void {
+    this.#phase = 'done'
+    later(this.#last?.callback)
+    this.#last = undefined
+    if (!this.#isCloseDue) return
+    this.#isCloseDue = false
+    letClose(this.#response)
+    this.#originals.emit.call(this.#response, 'close')
+  }
+
+  #endAgain(data: unknown, callback: Callback | undefined): void {
+    if (data === '') later(callback)
+    else this.#tooLate(callback)
+  }
+
+  /** As Node has it, but that nobody's listening for `error` does not end the process. */
+  #tooLate(callback: Callback | undefined): false {
+    const error = Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
+    if (callback !== undefined) queueMicrotask(() => callback(error))
+    if (this.#phase === 'failed') return false
+    if (this.#response.listenerCount('error') > 0) this.#originals.emit.call(this.#response, 'error', error)
+    else this.#policy.report(error)
+    return false
+  }
+}
+
+function isData(chunk: unknown): chunk is string | Uint8Array {
+  return typeof chunk === 'string' || isBytes(chunk)
+}
+
+function firstFunction(...values: readonly unknown[]): Callback | undefined {
+  return values.find(isCallback)
+}
+
+function isCallback(value: unknown): value is Callback {
+  return typeof value === 'function'
+}
+
+function later(callback: Callback | undefined): void {
+  if (callback !== undefined) queueMicrotask(callback)
+}

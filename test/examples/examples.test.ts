@@ -1,0 +1,19 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { start } from './program.ts'
+
+async function printedBy(file: string): Promise<string> {
+  const program = start(file)
+  assert.equal(await program.ended(), 0, program.stderr())
+  return program.stdout()
+}
+
+test('run.ts sends one mail for two calls and gives both the same value', async () => {
+  assert.equal(await printedBy('run.ts'), 'welcome, ada@example.com\nwelcome, ada@example.com\nmails sent: 1\n')
+})
+
+for (const file of ['express.ts', 'node.ts']) {
+  test(`${file} makes one order of two requests and says that the second answer is a replay`, async () => {
+    assert.equal(await printedBy(file), 'first: 201 {"order":1}\nagain: 201 {"order":1}, replayed\n')
+  })
+}

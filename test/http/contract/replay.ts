@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ask, begin, codeOf, isReplay, type Answered } from './ask.ts'
+import type { It, Subject } from './harness.ts'
+
+/** Headers of one exchange, which no replay takes over. */
+const ofOneExchange = ['date', 'connection', 'keep-alive', 'transfer-encoding', 'content-length', 'idempotent-replayed']
+
+/** An answer as it must come back: without what belongs to one exchange. */
+function lasting({ status, headers, body }: Answered): unknown {
+  const kept = Object.entries(headers).filter(([name]) => !ofOneExchange.includes(name))
+  return { status, headers: Object.fromEntries(kept), body: body.toString('hex') }
+}
+
+async function assertReplayed(subject: Subject, path: string): Promise<Answered> {
+  const [first, second] = await subject.askTwice({ path, key: `of ${path}`.replaceAll(/[^a-z\d]/g, ''), body: '{"a":1}' })
+  assert.ok(!isReplay(first) && isReplay(second), path)
+  assert.deepEqual(lasting(second), lasting(first), path)
+  assert.equal(second.headers['content-length'], second.status === 204 ? undefined : String(second.body.length), path)
+  return second
+}
+
+/** Behaviours 7 to 11 and 13 to 16: the replay. */
+export function replayBehaviours(it: It): void {
+  it('the same request twice has the same answer, and only the second bears the marker', [], async (subject) => {
+    const second = await assertReplayed(subject, '/echo')
+    assert.equal(second.text, '{"a":1}')
+    assert.equal(second.headers.location, '/echo/1')
+    assert.equal(await subject.effects(), 1)
+  })
+
+  it('headers of the outcome come back, those of one exchange do not', [], async (subject) => {
+    const [first, second] = await subject.askTwice({ path: '/headers', key: 'k1' })
+    for (const name of ['content-type', 'location', 'etag', 'link', 'cache-control', 'x-custom'])
+      assert.equal(second.headers[name], first.headers[name], name)
+    assert.equal(first.headers['set-cookie']?.length, 2)
+    assert.ok(first.headers['x-request-id'])
+    assert.equal(second.headers['set-cookie'], undefined)
+    assert.equal(second.headers['x-request-id'], undefined)
+    assert.ok(second.headers.date)
+  })
+
+  it('answers come back byte by byte: empty, all byte values, redirects, large', [], async (subject) => {
+    for (const path of [
+      '/empty',
+      '/binary',
+      '/status/303',
+      '/status/200',
+      '/large?bytes=65536',
+      '/large?bytes=65537',
+      '/large?bytes=900000',
+    ])
+      await assertReplayed(subject, path)
+  })
+
+  it('bytes that are no text come back as they are', [], async (subject) => {
+    const body = Buffer.from([0x1f, 0x8b, 0, 0xff, 0xfe, 0xc3, 0x28, 0x0d, 0x0a])
+    const question = { key: 'k1', body, headers: { 'content-type': 'application/gzip' } }
+    const [first, second] = await subject.askTwice(question)
+    assert.deepEqual(first.body, body)
+    assert.deepEqual(second.body, body)
+    assert.ok(isReplay(second))
+  })
+
+  it('other key order and white space are the same JSON input', [], async (subject) => {
+    const same = ['{"a":1,"b":[1,2]}', ' { "b" : [ 1.0, 2 ],\n"a":1 }', '{"b":[10e-1,2.00],"\\u0061":1}']
+    for (const body of same) await subject.ask({ key: 'k1', body })
+    assert.equal(await subject.effects(), 1)
+  })
+
+  it('JSON that means something else is another input', [], async (subject) => {
+    const pairs = [
+      ['{"a":null}', '{}'],
+      ['[1,2]', '[2,1]'],
+      ['{"a":9007199254740993}', '{"a":9007199254740992}'],
+      ['{"a":"1"}', '{"a":1}'],
+      ['{"a":1,"a":2}', '{"a":2}'],
+    ] as const
+    for (const [index, [first, second]] of pairs.entries()) {
+      assert.equal((await subject.ask({ key: `k${index}`, body: first })).status, 201)
+      assert.equal(codeOf(await subject.ask({ key: `k${index}`, body: second })), 'idempotency_key_reused', first)
+    }
+  })
+
+  it('a multipart body is the same under another boundary, and another with a changed file', [], async (subject) => {
+    const form = (boundary: string, file: string): { body: Buffer; headers: Record<string, string> } => ({
+      body: Buffer.from(
+        `--${boundary}\r\nContent-Disposition: form-data; name="f"; filename="a.txt"\r\n\r\n${file}\r\n--${boundary}--\r\n`,
+      ),
+      headers: { 'content-type': `multipart/form-data; boundary=${boundary}` },
+    })
+    assert.equal((await subject.ask({ key: 'k1', ...form('aaa', 'one') })).status, 201)
+    assert.ok(isReplay(await subject.ask({ key: 'k1', ...form('bbb', 'one') })))
+    assert.equal(codeOf(await subject.ask({ key: 'k1', ...form('aaa', 'two') })), 'idempotency_key_reused')
+    assert.equal(await subject.effects(), 1)
+  })
+
+  it('a client that goes away while the handler runs finds its outcome', [], async (subject) => {
+    const gone = new AbortController()
+    const question = { path: '/slow?ms=300', key: 'k1' }
+    const lost = fetch(`${subject.url}${question.path}`, {
+      method: 'POST',
+      headers: { 'idempotency-key': 'k1' },
+      signal: gone.signal,
+    })
+    await sleep(100)
+    gone.abort()
+    await assert.rejects(lost)
+    const answer = await subject.ask(question)
+    assert.equal(answer.text, 'slept:300 effect:1')
+    assert.ok(isReplay(answer))
+    assert.equal(await subject.effects(), 1)
+  })
+
+  it('a client that goes away in the middle of a streamed answer finds all of it', [], async (subject) => {
+    const question = { path: '/stream?chunks=6&ms=50', key: 'k1' }
+    const response = await begin(subject.url, question)
+    await new Promise((resolve) => response.once('data', resolve))
+    response.destroy()
+    const answer = await subject.ask(question)
+    assert.equal(answer.text, [0, 1, 2, 3, 4, 5].map((index) => `chunk:${index}\n`).join(''))
+    assert.ok(isReplay(answer))
+    assert.equal(await subject.effects(), 1)
+  })
+
+  it('a streamed answer reaches its first client as it is produced, and is replayed whole', [], async (subject) => {
+    const question = { path: '/stream?chunks=3&ms=250', key: 'k1' }
+    const asked = performance.now()
+    const response = await begin(subject.url, question)
+    await new Promise((resolve) => response.once('data', resolve))
+    // The whole takes 500 ms.
+    assert.ok(performance.now() - asked < 450)
+    let rest = ''
+    for await (const chunk of response) rest += String(chunk)
+    assert.match(rest, /chunk:2\n$/)
+    const second = await subject.ask(question)
+    assert.equal(second.text, 'chunk:0\nchunk:1\nchunk:2\n')
+    assert.ok(isReplay(second))
+  })
+
+  it(
+    'an answer over the limit reaches its first client whole, and a duplicate is told where to look',
+    ['--body-max', '5000'],
+    async (subject) => {
+      const [first, second] = await subject.askTwice({ path: '/large?bytes=6000', key: 'k1' })
+      assert.equal(first.body.length, 6000)
+      assert.equal(second.status, 409)
+      assert.equal(codeOf(second), 'idempotency_outcome_not_kept')
+      assert.equal((JSON.parse(second.text) as { originalStatus: number }).originalStatus, 200)
+      const [, echoed] = await subject.askTwice({ key: 'k2', body: Buffer.alloc(6000) })
+      assert.equal((JSON.parse(echoed.text) as { location: string }).location, '/echo/2')
+      assert.equal(await subject.effects(), 2)
+    },
+  )
+
+  it('the key is echoed as it was sent, in first answers, replays and refusals', [], async (subject) => {
+    const key = '"k1";a=1'
+    const answers = [...(await subject.askTwice({ key, body: '1' })), await subject.ask({ key, body: '2' })]
+    assert.deepEqual(
+      answers.map(({ status, headers }) => [status, headers['idempotency-key']]),
+      [
+        [201, key],
+        [201, key],
+        [422, key],
+      ],
+    )
+  })
+
+  it(
+    'a replay carries the CORS headers of its own request, and the marker is exposed',
+    ['--cors', 'https://a.test,https://b.test'],
+    async (subject) => {
+      const of = (origin: string): Promise<Answered> => ask(subject.url, { key: 'k1', body: '1', headers: { origin } })
+      const answers = [await of('https://a.test'), await of('https://b.test'), await of('https://c.test')]
+      assert.deepEqual(
+        answers.map(({ headers }) => headers['access-control-allow-origin']),
+        ['https://a.test', 'https://b.test', undefined],
+      )
+      assert.equal(answers[1]?.headers['access-control-expose-headers'], 'ETag, Idempotent-Replayed')
+      assert.equal(answers[2]?.headers['access-control-expose-headers'], undefined)
+      assert.deepEqual(answers.map(isReplay), [false, true, true])
+    },
+  )
+}
