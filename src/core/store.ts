@@ -64,7 +64,8 @@ export interface Store {
   /**
    * One atomic decision per claim, in the order given, as `decideClaim` says; an operation may occur twice. Never waits for a
    * locked row: locked is busy. The results stand in the order of the claims.
-   * @throws StoreDataError when one claim's data is refused and none was applied; any other error means unknown for each
+   * @throws StoreDataError when one claim's data is refused, StoreFullError when there is no room for a new operation: none was applied;
+   * any other error means unknown for each
    */
   claim(claims: readonly Claim[]): Promise<readonly ClaimResult[]>
 

@@ -1,4 +1,4 @@
-import { StoreDataError } from '../core/errors.ts'
+import { StoreDataError, StoreFullError } from '../core/errors.ts'
 
 /** What a lane needs to know of its surroundings. */
 export interface LaneOptions {
@@ -36,7 +36,7 @@ export class Lane<Item extends { readonly id: string }, Result> {
     this.#options = options
   }
 
-  /** The store's answer to one item. A rejection other than `StoreDataError` means that it is unknown whether it was applied. */
+  /** The store's answer to one item. A rejection other than `StoreDataError` and `StoreFullError` means that it is unknown whether it was applied. */
   add(item: Item): Promise<Result> {
     if (this.#queue.length >= this.#options.queueMax)
       return Promise.reject(new Error(`${this.#options.queueMax} calls are already queued for the store`))
@@ -68,7 +68,7 @@ export class Lane<Item extends { readonly id: string }, Result> {
       const results = await this.#send(batch.map(({ item }) => item))
       for (let index = 0; index < batch.length; index += 1) answer(batch[index], results[index])
     } catch (error) {
-      if (error instanceof StoreDataError && batch.length > 1) await this.#split(batch)
+      if (isRefusal(error) && batch.length > 1) await this.#split(batch)
       else this.#fail(batch, error)
     } finally {
       this.#inFlight -= 1
@@ -81,13 +81,18 @@ export class Lane<Item extends { readonly id: string }, Result> {
     if (this.#options.failTogether === true) for (const { reject } of this.#queue.splice(0)) reject(error)
   }
 
-  /** Nothing of the batch was applied because of one item's data: halves find it in a logarithm of the size. */
+  /** Nothing of the batch was applied, because of some of its items: halves find them, and apply the others. */
   async #split(batch: readonly Waiting<Item, Result>[]): Promise<void> {
     const middle = batch.length >> 1
     this.#inFlight += 2
     await this.#deliver(batch.slice(0, middle))
     await this.#deliver(batch.slice(middle))
   }
+}
+
+/** The store refused the batch because of some items: of one's data, or for want of room for the new ones. Nothing was applied. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof StoreDataError || error instanceof StoreFullError
 }
 
 function answer<Result>(waiting: Waiting<unknown, Result> | undefined, result: Result | undefined): void {

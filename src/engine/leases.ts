@@ -48,7 +48,7 @@ export class Leases {
 
   #look(attempt: LeasedAttempt, now: number): void {
     const { leaseMs, attemptMs } = this.#options
-    if (now - attempt.startedAt >= attemptMs) {
+    if (attempt.isWorking && now - attempt.startedAt >= attemptMs) {
       this.drop(attempt)
       attempt.end(new AttemptTimeoutError(attemptMs))
     } else if (now - attempt.confirmedAt >= leaseMs - this.#tickMs) {
@@ -98,6 +98,11 @@ export class LeasedAttempt implements Attempt {
     return this.#overdue
   }
 
+  /** Whether its work goes on: after that its time cannot be up any more, and its lease is kept until it is settled. */
+  get isWorking(): boolean {
+    return this.#onEnd !== undefined
+  }
+
   get number(): number {
     return this.fence.attempt
   }
@@ -125,10 +130,14 @@ export class LeasedAttempt implements Attempt {
   }
 
   /** What the work gives, or the error with which its time was up. */
-  within<Result>(work: Promise<Result>): Promise<Result> {
-    return new Promise((resolve, reject) => {
-      this.#onEnd = reject
-      work.then(resolve, reject)
-    })
+  async within<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#onEnd = reject
+        work.then(resolve, reject)
+      })
+    } finally {
+      this.#onEnd = undefined
+    }
   }
 }

@@ -48,7 +48,8 @@ export interface OperationSettings {
 
 const causes: readonly InterruptionCause[] = ['answered', 'thrown', 'lapsed']
 
-const operationDefaults: OperationSettings = {
+/** What holds where nobody says otherwise. */
+export const operationDefaults: OperationSettings = {
   policy: {
     ttlMs: limits.ttlMs,
     rememberMs: 0,

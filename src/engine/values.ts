@@ -52,6 +52,7 @@ function decoded<Value>({ outcome, replayed }: Extract<ExecuteResult, { state: '
   switch (found.state) {
     case 'value':
       // The store's bytes are what a handler of this operation returned: its type is the caller's word, as with JSON.parse.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
       return { state: 'completed', value: found.value as Value, replayed }
     case 'refusal':
       return { state: 'refused', refusal: found.refusal, replayed }

@@ -3,10 +3,21 @@ import { NodeDoor } from './node-door.ts'
 import type { HttpOptions } from './policy.ts'
 import type { NodeRequest, NodeResponse } from './node-types.ts'
 
-/** A request of Express, by the members that are used. */
-export interface ExpressRequest extends NodeRequest {
+declare global {
+  namespace Express {
+    /** Where applications and middleware declare what they add to Express's request (`user`, say): seen by `scope` as well. */
+    interface Request {}
+  }
+}
+
+/** A request of Express, by the members that are used here or that a `scope` commonly looks at. */
+export interface ExpressRequest extends NodeRequest, Express.Request {
   /** Path and query as the client sent them: `url` lacks what routers before have taken off. */
   readonly originalUrl: string
+  /** The value of a header, whatever the case of its name. */
+  get(name: string): string | undefined
+  /** The address the request came from, as far as `trust proxy` says. */
+  readonly ip: string | undefined
 }
 
 /**

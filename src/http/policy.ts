@@ -1,5 +1,6 @@
 import { durationMs } from '../core/duration.ts'
 import { limits } from '../core/limits.ts'
+import { operationDefaults, operationSettings } from '../engine/options.ts'
 import { OptionsError } from '../core/errors.ts'
 import { unreplayedHeaders, type HeaderNames } from './unreplayed-headers.ts'
 import type { Once, OperationOptions } from '../engine/once.ts'
@@ -152,11 +153,13 @@ export function policyOf<Request>(options: HttpOptions<Request>): HttpPolicy<Req
   }
 }
 
-/** Only what is given, so that the defaults of `onceward()` stand for the rest. Words and durations are checked by the engine's rules. */
-function operationOf({ ttl, remember, interrupted, attemptsMax }: OperationOptions): Omit<OperationOptions, 'signal' | 'wait'> {
+/** Only what is given, so that the defaults of `onceward()` stand for the rest; checked now and not at the first request. */
+function operationOf(options: OperationOptions): Omit<OperationOptions, 'signal' | 'wait'> {
+  const { ttl, remember, interrupted, attemptsMax } = options
+  const { policy } = operationSettings(options, operationDefaults)
   return {
-    ...(ttl !== undefined && { ttl: durationMs('ttl', ttl, { min: 1 }) }),
-    ...(remember !== undefined && { remember: durationMs('remember', remember) }),
+    ...(ttl !== undefined && { ttl: policy.ttlMs }),
+    ...(remember !== undefined && { remember: policy.rememberMs }),
     ...(interrupted !== undefined && { interrupted }),
     ...(attemptsMax !== undefined && { attemptsMax }),
   }
@@ -189,10 +192,10 @@ function checkFunctions({ scope, stores, onError }: HttpOptions<never>): void {
 function fingerprintRule<Rule extends readonly string[] | ((request: never) => unknown)>(rule: Rule): Rule {
   if (typeof rule === 'function') return rule
   const given: readonly unknown[] = Array.isArray(rule) ? rule : [rule]
-  const unknown = given.find((part) => !parts.some((known) => known === part))
-  if (unknown === undefined && Array.isArray(rule)) return rule
+  const unknown = given.filter((part) => !Array.isArray(rule) || !parts.some((known) => known === part))
+  if (unknown.length === 0) return rule
   throw new OptionsError(
-    `fingerprint has ${String(unknown)}: give a list of ${parts.join(', ')}, or a function that returns the input to compare`,
+    `fingerprint has ${String(unknown[0])}: give a list of ${parts.join(', ')}, or a function that returns the input to compare`,
   )
 }
 

@@ -1,7 +1,6 @@
 // Loaded before an example of the documentation: its server takes a free port, and does not keep the process alive.
 import { Server } from 'node:net'
 
-// oxlint-disable-next-line typescript/unbound-method -- it is applied to its server below
 const listen = Server.prototype.listen
 
 Server.prototype.listen = function (this: Server, where: unknown, ...rest: unknown[]) {

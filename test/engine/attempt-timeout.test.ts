@@ -40,7 +40,9 @@ describe('a handler that runs for longer than it may', () => {
   test('is not cut short before', async () => {
     const time = new VirtualTime()
     const { once } = inVirtualTime(time, { lease: 1_000, attemptTimeout: 2_000 })
-    const value = await time.until(once.run(charge, () => new Promise<string>((resolve) => time.timer(1_999, () => resolve('done')))))
+    const value = await time.until(
+      once.run(charge, () => new Promise<string>((resolve) => time.timer(1_999, () => resolve('done')))),
+    )
     assert.equal(value, 'done')
   })
 

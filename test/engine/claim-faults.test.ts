@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { StoreDataError, StoreFullError, StoreUnavailableError, limits } from 'onceward'
-import { Handler, assertNoUnhandledRejections, charge, faultyMemory, inVirtualTime } from './support.ts'
+import { Handler, assertNoUnhandledRejections, charge, faultyMemory, inVirtualTime, virtualMemory } from './support.ts'
 import { VirtualTime } from './virtual-time.ts'
 
 assertNoUnhandledRejections()
@@ -20,7 +20,18 @@ describe('a claim', () => {
       const work = ({ number }: { number: number }): string => `attempt ${number}, run ${(runs += 1)}`
       assert.equal(await time.until(once.run(charge, work)), 'attempt 1, run 1')
       assert.equal(await time.until(once.run(charge, never)), 'attempt 1, run 1')
-      assert.deepEqual([store.claims.length, new Set(store.claims.slice(0, 2).flat().map(({ owner }) => owner)).size], [3, 1])
+      assert.deepEqual(
+        [
+          store.claims.length,
+          new Set(
+            store.claims
+              .slice(0, 2)
+              .flat()
+              .map(({ owner }) => owner),
+          ).size,
+        ],
+        [3, 1],
+      )
     })
 
     test(`that is lost again and again (${fault}), for less than the limit, is asked until it is answered`, async () => {
@@ -130,6 +141,24 @@ describe('while the store is away', () => {
     assert.ok(time.now - askedAt <= 6_000, `${time.now - askedAt} ms`)
   })
 
+  test('a call fails sooner than the others, when as many are queued for the store as may be', async () => {
+    const time = new VirtualTime()
+    const store = faultyMemory(time, virtualMemory(time), { synchronous: false })
+    const { once } = inVirtualTime(time, { store })
+    await time.until(once.open())
+    store.break('hang')
+    const queued = Array.from({ length: 1 + limits.queueMax }, (_, index) => once.try({ ...charge, key: `k-${index}` }, never))
+    const settled = Promise.allSettled(queued)
+    await time.turn()
+    const askedAt = time.now
+    await assert.rejects(time.until(once.run({ ...charge, key: 'one more' }, never)), {
+      message: /10000 calls are already queued/,
+    })
+    assert.ok(time.now - askedAt <= patienceMs)
+    assert.equal(store.made('claim'), 1)
+    assert.ok((await time.until(settled)).every(({ status }) => status === 'rejected'))
+  })
+
   test('those who follow a call fail with it, without store calls of their own', async () => {
     const time = new VirtualTime()
     const { once, store } = inVirtualTime(time)
@@ -183,7 +212,10 @@ describe('a claim that may have happened when its call failed', () => {
       await assert.rejects(time.until(once.run(charge, never)), StoreUnavailableError)
       store.mend()
       const backAt = time.now
-      assert.equal(await time.until(once.run({ ...charge, input: 'another' }, ({ number }) => number)).catch(({ code }) => code), 'mismatch')
+      assert.equal(
+        await time.until(once.run({ ...charge, input: 'another' }, ({ number }) => number)).catch(({ code }) => code),
+        'mismatch',
+      )
       await time.pass(limits.retryMsMax)
       assert.equal(await time.until(once.run({ ...charge, input: 'another' }, ({ number }) => number)), 1)
       assert.ok(time.now - backAt <= limits.retryMsMax * 2)

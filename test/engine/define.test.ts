@@ -57,7 +57,11 @@ describe('a defined operation', () => {
   test('waits as long as its call says, or else as its options say', async () => {
     const time = new VirtualTime()
     const { once } = inVirtualTime(time)
-    const slow = once.operation('slow', { wait: 100 }, () => new Promise<number>((resolve) => time.timer(5_000, () => resolve(1))))
+    const slow = once.operation(
+      'slow',
+      { wait: 100 },
+      () => new Promise<number>((resolve) => time.timer(5_000, () => resolve(1))),
+    )
     const first = slow(call, undefined)
     await time.turn()
     await assert.rejects(time.until(slow(call, undefined)), { code: 'busy' })

@@ -266,7 +266,7 @@ describe('a listener that', () => {
   for (const [what, onEvent] of Object.entries(listeners))
     test(`${what} changes nothing for anybody`, async () => {
       const time = new VirtualTime()
-      const { once } = inVirtualTime(time, { onEvent: onEvent as () => void, interrupted: { thrown: 'hold' } })
+      const { once } = inVirtualTime(time, { onEvent, interrupted: { thrown: 'hold' } })
       assert.deepEqual(await time.until(Promise.all([once.run(charge, () => 1), once.run(charge, never)])), [1, 1])
       assert.equal((await time.until(once.try({ ...charge, input: 1 }, never))).state, 'mismatch')
       const other = { ...charge, key: 'k-2' }

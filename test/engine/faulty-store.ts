@@ -1,4 +1,14 @@
-import type { Claim, ClaimResult, Guarantee, RecordFilter, RecordPage, RecordView, Settlement, SettleResult, Store } from 'onceward'
+import type {
+  Claim,
+  ClaimResult,
+  Guarantee,
+  RecordFilter,
+  RecordPage,
+  RecordView,
+  Settlement,
+  SettleResult,
+  Store,
+} from 'onceward'
 
 /** A store call that can go wrong. A call of `settle` with renewals alone, which have a lane of their own, is `renew`. */
 export type StoreCall = 'open' | 'claim' | 'settle' | 'renew' | 'find' | 'sweep'
@@ -13,13 +23,7 @@ const never = new Promise<never>(() => {})
  * there or back. Milliseconds.
  */
 export type Fault =
-  | 'loseRequest'
-  | 'loseReply'
-  | 'hang'
-  | 'hangReply'
-  | Error
-  | { readonly requestMs: number }
-  | { readonly replyMs: number }
+  'loseRequest' | 'loseReply' | 'hang' | 'hangReply' | Error | { readonly requestMs: number } | { readonly replyMs: number }
 
 /** Options of a faulty store. */
 export interface FaultyOptions {

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Ending, OncewardOptions } from 'onceward'
-import { Handler, assertNoUnhandledRejections, charge, faultyMemory, inVirtualTime, virtualMemory, type Subject } from './support.ts'
+import {
+  Handler,
+  assertNoUnhandledRejections,
+  charge,
+  faultyMemory,
+  inVirtualTime,
+  virtualMemory,
+  type Subject,
+} from './support.ts'
 import { VirtualTime } from './virtual-time.ts'
 
 assertNoUnhandledRejections()
@@ -109,7 +117,9 @@ describe('an attempt that ends after its lease lapsed', () => {
           const handler = new Handler<string>()
           const late = first.once.try(charge, handler.work)
           await cutOff(time, first, handler)
-          await assert.rejects(time.until(second.once.run(charge, () => Promise.reject(new Error('again')))), { message: 'again' })
+          await assert.rejects(time.until(second.once.run(charge, () => Promise.reject(new Error('again')))), {
+            message: 'again',
+          })
           if (after !== 'interrupted') await second.store.purge({}, 1)
           if (after === 'another input') await time.until(second.once.run({ ...charge, input: 1 }, () => 'not to be seen'))
           first.store.mend()
@@ -125,7 +135,9 @@ describe('an attempt that ends after its lease lapsed', () => {
           const handler = new Handler<string>()
           const late = first.once.try(charge, handler.work)
           await cutOff(time, first, handler)
-          await assert.rejects(time.until(second.once.run(charge, () => Promise.reject(new Error('again')))), { message: 'again' })
+          await assert.rejects(time.until(second.once.run(charge, () => Promise.reject(new Error('again')))), {
+            message: 'again',
+          })
           if (decided) await time.until(second.once.resolve(charge, { outcome: 'decided' }, resolution))
           first.store.mend()
           end(handler)

@@ -20,7 +20,8 @@ describe('an operation is refused, and nothing runs,', () => {
   const lengths = { scope: limits.scopeLengthMax, name: limits.nameLengthMax, key: limits.keyLengthMax } as const
   for (const [word, lengthMax] of Object.entries(lengths)) {
     test(`without its ${word}`, () => assertRefused({ ...charge, [word]: undefined }, new RegExp(`^${word} must be a string`)))
-    test(`when its ${word} is not a string`, () => assertRefused({ ...charge, [word]: 5 }, new RegExp(`^${word} must be a string`)))
+    test(`when its ${word} is not a string`, () =>
+      assertRefused({ ...charge, [word]: 5 }, new RegExp(`^${word} must be a string`)))
     test(`when its ${word} is empty`, () => assertRefused({ ...charge, [word]: '' }, new RegExp(`^${word} is empty`)))
     test(`when its ${word} is one longer than ${lengthMax}, and not at ${lengthMax}`, async () => {
       await assertRefused({ ...charge, [word]: 'x'.repeat(lengthMax + 1) }, new RegExp(`^${word} has ${lengthMax + 1}`))
@@ -64,7 +65,19 @@ describe('an operation is refused, and nothing runs,', () => {
 })
 
 describe('words that are hostile to databases are words like any other:', () => {
-  for (const key of ['\u0000', 'a\u0000b', "'; DROP TABLE onceward; --", '"', '`', '\\', '💥'.repeat(60), ' k ', 'é', '%', '__proto__'])
+  for (const key of [
+    '\u0000',
+    'a\u0000b',
+    "'; DROP TABLE onceward; --",
+    '"',
+    '`',
+    '\\',
+    '💥'.repeat(60),
+    ' k ',
+    'é',
+    '%',
+    '__proto__',
+  ])
     test(JSON.stringify(key), async () => {
       const once = inMemory()
       assert.equal(await once.run({ ...charge, key }, () => 'kept'), 'kept')

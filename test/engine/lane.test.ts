@@ -2,9 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { StoreDataError } from 'onceward'
 import { Lane, type LaneOptions } from '../../src/engine/lane.ts'
-import { FaultyStore } from './faulty-store.ts'
-import { Handler, assertNoUnhandledRejections, charge, inVirtualTime, virtualMemory } from './support.ts'
-import { VirtualTime } from './virtual-time.ts'
+import { assertNoUnhandledRejections } from './support.ts'
 
 assertNoUnhandledRejections()
 
@@ -55,7 +53,10 @@ function turn(): Promise<void> {
 }
 
 /** A lane whose store refuses these items' data, and applies nothing of a batch that holds one of them. */
-function refusing(bad: readonly string[], other?: (ids: readonly string[]) => void): { lane: Lane<Item, string>; sent: string[] } {
+function refusing(
+  bad: readonly string[],
+  other?: (ids: readonly string[]) => void,
+): { lane: Lane<Item, string>; sent: string[] } {
   const sent: string[] = []
   const send = async (items: readonly Item[]): Promise<readonly string[]> => {
     const ids = items.map(({ id }) => id)
@@ -105,7 +106,13 @@ describe('a lane', () => {
     const items = [{ id: 'c' }, { id: 'a', nth: 1 }, { id: 'b' }, { id: 'a', nth: 2 }, { id: 'a', nth: 3 }]
     const results = items.map((item) => subject.lane.add(item))
     await subject.answer()
-    assert.deepEqual(subject.batches[1]?.items, [{ id: 'a', nth: 1 }, { id: 'a', nth: 2 }, { id: 'a', nth: 3 }, { id: 'b' }, { id: 'c' }])
+    assert.deepEqual(subject.batches[1]?.items, [
+      { id: 'a', nth: 1 },
+      { id: 'a', nth: 2 },
+      { id: 'a', nth: 3 },
+      { id: 'b' },
+      { id: 'c' },
+    ])
     subject.batches[1]?.reply.resolve(['a1', 'a2', 'a3', 'b', 'c'])
     assert.deepEqual(await Promise.all([...first, ...results]), ['result first', 'c', 'a1', 'b', 'a2', 'a3'])
   })
@@ -209,7 +216,12 @@ describe('a batch in which one call’s data is refused', () => {
     })
 
   test('is split likewise when several are refused, or all', async () => {
-    for (const bad of [['a', 'b'], ['b', 'e'], ['a', 'c', 'e'], ['a', 'b', 'c', 'd', 'e']]) {
+    for (const bad of [
+      ['a', 'b'],
+      ['b', 'e'],
+      ['a', 'c', 'e'],
+      ['a', 'b', 'c', 'd', 'e'],
+    ]) {
       const { lane } = refusing(bad)
       const ids = ['a', 'b', 'c', 'd', 'e']
       const results = await settled(ids.map((id) => lane.add({ id })))
@@ -230,7 +242,12 @@ describe('a batch in which one call’s data is refused', () => {
     const { lane } = refusing(['d'], (ids) => {
       if (ids.length < 4 && ids.includes('a')) throw new Error('away')
     })
-    assert.deepEqual(await settled(['a', 'b', 'c', 'd'].map((id) => lane.add({ id }))), ['away', 'away', 'result c', 'bad data in d'])
+    assert.deepEqual(await settled(['a', 'b', 'c', 'd'].map((id) => lane.add({ id }))), [
+      'away',
+      'away',
+      'result c',
+      'bad data in d',
+    ])
   })
 
   test('keeps what comes meanwhile waiting until all its parts are answered', async () => {
@@ -244,65 +261,3 @@ describe('a batch in which one call’s data is refused', () => {
     assert.equal(sent.filter((ids) => ids.includes('z')).length, 1)
   })
 })
-
-describe('the engine’s calls to a store', () => {
-  test('that works within the turn reach it at the end of the turn: claims and settlements in one callback', async () => {
-    const time = new VirtualTime()
-    const store = new TurnsStore(virtualMemory(time))
-    const platform = time.platform()
-    const endOfTurn = platform.endOfTurn
-    let turns = 0
-    const { once } = inVirtualTime(time, {
-      store,
-      platform: {
-        ...platform,
-        endOfTurn: (callback) =>
-          endOfTurn?.(() => {
-            store.turn = turns += 1
-            callback()
-            store.turn = 0
-          }),
-      },
-    })
-    const handler = new Handler<string>()
-    const calls = ['k-1', 'k-2'].map((key) => once.run({ ...charge, key }, handler.work))
-    await time.until(handler.started(2))
-    store.log.length = 0
-    handler.run(1).resolve('done')
-    handler.run(2).resolve('done')
-    calls.push(once.run({ ...charge, key: 'k-3' }, async () => 'done'), once.run({ ...charge, key: 'k-4' }, async () => 'done'))
-    await time.until(Promise.all(calls))
-    const [first] = store.log
-    assert.ok(first !== undefined && first.turn > 0)
-    assert.deepEqual(store.log.slice(0, 2), [
-      { call: 'claim', items: 2, turn: first.turn },
-      { call: 'settle', items: 2, turn: first.turn },
-    ])
-  })
-
-  test('that answers later reach it at once', async () => {
-    const time = new VirtualTime()
-    const store = new FaultyStore(virtualMemory(time), { synchronous: false })
-    const { once } = inVirtualTime(time, { store })
-    await time.until(once.open())
-    const running = once.run(charge, () => 'done')
-    assert.equal(store.made('claim'), 1)
-    assert.equal(await time.until(running), 'done')
-  })
-})
-
-/** A store that notes in which callback it was called. */
-class TurnsStore extends FaultyStore {
-  turn = 0
-  readonly log: { readonly call: string; readonly items: number; readonly turn: number }[] = []
-
-  override claim(...[claims]: Parameters<FaultyStore['claim']>): ReturnType<FaultyStore['claim']> {
-    this.log.push({ call: 'claim', items: claims.length, turn: this.turn })
-    return super.claim(claims)
-  }
-
-  override settle(...[settlements]: Parameters<FaultyStore['settle']>): ReturnType<FaultyStore['settle']> {
-    this.log.push({ call: 'settle', items: settlements.length, turn: this.turn })
-    return super.settle(settlements)
-  }
-}

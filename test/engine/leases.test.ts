@@ -9,7 +9,11 @@ assertNoUnhandledRejections()
 const never = (): never => assert.fail('it ran')
 
 /** A handler that hands its attempt out, and a way to see when its signal aborts. */
-function watched(time: VirtualTime): { work: (attempt: Attempt) => Promise<string>; handler: Handler<string>; abortedAt: () => number | null } {
+function watched(time: VirtualTime): {
+  work: (attempt: Attempt) => Promise<string>
+  handler: Handler<string>
+  abortedAt: () => number | null
+} {
   const handler = new Handler<string>()
   let abortedAt: number | null = null
   const work = ({ signal }: Attempt): Promise<string> => {
@@ -70,7 +74,8 @@ describe('a handler slower than its lease', () => {
     const { work, handler, abortedAt } = watched(time)
     const running = once.run(charge, work)
     await time.until(handler.started())
-    for (let nth = 1; nth <= 300; nth += 1) if (nth % 3 !== 0) store.spoil('renew', nth % 2 === 0 ? 'loseRequest' : 'loseReply', nth)
+    for (let nth = 1; nth <= 300; nth += 1)
+      if (nth % 3 !== 0) store.spoil('renew', nth % 2 === 0 ? 'loseRequest' : 'loseReply', nth)
     const taken = elsewhere.once.try({ ...charge, wait: 20_000 }, never)
     await time.pass(19_000)
     assert.equal(abortedAt(), null)
@@ -141,12 +146,16 @@ describe('the signal of an attempt', () => {
     const time = new VirtualTime()
     const { once, store } = inVirtualTime(time, { lease: 1_000 })
     let reason: unknown
-    const running = once.try({ ...charge, wait: 0 }, ({ signal }) => new Promise<string>((resolve) => {
-      signal.addEventListener('abort', () => {
-        reason = signal.reason
-        resolve('own')
-      })
-    }))
+    const running = once.try(
+      { ...charge, wait: 0 },
+      ({ signal }) =>
+        new Promise<string>((resolve) => {
+          signal.addEventListener('abort', () => {
+            reason = signal.reason
+            resolve('own')
+          })
+        }),
+    )
     await time.turn()
     const [claim] = store.claims[0] ?? []
     assert.ok(claim)

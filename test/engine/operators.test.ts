@@ -177,8 +177,7 @@ describe('resolve', () => {
   test('with an outcome that cannot be kept it is refused, and nothing changes', async () => {
     const once = inMemory({ interrupted: 'hold', outcomeBytesMax: 100 })
     await fail(once)
-    for (const outcome of [10n, 'x'.repeat(100)])
-      await assert.rejects(once.resolve(charge, { outcome }, resolution), InputError)
+    for (const outcome of [10n, 'x'.repeat(100)]) await assert.rejects(once.resolve(charge, { outcome }, resolution), InputError)
     assert.equal((await once.peek(charge)).state, 'held')
   })
 })

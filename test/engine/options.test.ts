@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { OptionsError, onceward, type OncewardOptions, type RunRequest } from 'onceward'
+import { OptionsError, onceward } from 'onceward'
 import { memory } from 'onceward/memory'
 import { assertNoUnhandledRejections, charge, inMemory } from './support.ts'
 
@@ -13,7 +13,7 @@ function refusedWith(message: RegExp): (error: unknown) => boolean {
 }
 
 function made(options: object): unknown {
-  return onceward({ store: memory(), ...options } as OncewardOptions)
+  return onceward({ store: memory(), ...options })
 }
 
 describe('onceward() refuses, with an error that names the option,', () => {
@@ -72,7 +72,7 @@ describe('a call is rejected, and nothing runs, with', () => {
   for (const [what, options, message] of wrong)
     test(what, async () => {
       const once = inMemory()
-      await assert.rejects(once.run({ ...charge, ...options } as RunRequest, never), refusedWith(message))
+      await assert.rejects(once.run({ ...charge, ...options }, never), refusedWith(message))
       assert.deepEqual(await once.peek(charge), { state: 'absent' })
     })
 })

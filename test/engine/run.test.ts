@@ -25,7 +25,10 @@ describe('run', () => {
     let runs = 0
     const work = async (): Promise<number> => (runs += 1)
     const values = await Promise.all(Array.from({ length: 100 }, () => once.run(charge, work)))
-    assert.deepEqual(values, Array.from({ length: 100 }, () => 1))
+    assert.deepEqual(
+      values,
+      Array.from({ length: 100 }, () => 1),
+    )
     assert.equal(runs, 1)
   })
 

@@ -26,9 +26,19 @@ describe('a settlement', () => {
       const time = new VirtualTime()
       const { once, store } = inVirtualTime(time)
       store.spoil('settle', fault)
-      assert.deepEqual(await time.until(once.execute(request, complete)), { state: 'completed', outcome, replayed: false, settled: true })
+      assert.deepEqual(await time.until(once.execute(request, complete)), {
+        state: 'completed',
+        outcome,
+        replayed: false,
+        settled: true,
+      })
       assert.equal(store.made('settle'), 2)
-      assert.deepEqual(await time.until(once.execute(request, never)), { state: 'completed', outcome, replayed: true, settled: true })
+      assert.deepEqual(await time.until(once.execute(request, never)), {
+        state: 'completed',
+        outcome,
+        replayed: true,
+        settled: true,
+      })
     })
 
     test(`by a throw that is lost (${fault}) is sent again: its caller gets the error, and the next call runs attempt 2`, async () => {
@@ -74,7 +84,12 @@ describe('while the store is away when a handler ends', () => {
     await time.pass(30_000)
     store.mend()
     await time.pass(limits.retryMsMax)
-    assert.deepEqual(await time.until(once.execute(request, never)), { state: 'completed', outcome, replayed: true, settled: true })
+    assert.deepEqual(await time.until(once.execute(request, never)), {
+      state: 'completed',
+      outcome,
+      replayed: true,
+      settled: true,
+    })
   })
 
   test('run gives the value all the same, and a repeat replays it later', async () => {
@@ -134,6 +149,30 @@ describe('while the store is away when a handler ends', () => {
     await time.pass(5_000)
     store.mend()
     assert.equal(await time.until(patient), 'done')
+  })
+
+  test('those who follow get the value too when the bound is reached, as a replay that is not settled', async () => {
+    const time = new VirtualTime()
+    const { once, store } = inVirtualTime(time)
+    store.break('loseRequest', 'settle')
+    const results = await time.until(Promise.all([once.execute(request, complete), once.execute(request, never)]))
+    assert.deepEqual(results, [
+      { state: 'completed', outcome, replayed: false, settled: false },
+      { state: 'completed', outcome, replayed: true, settled: false },
+    ])
+  })
+
+  test('the time of the attempt is not up any more: its lease is kept though that passes', async () => {
+    const time = new VirtualTime()
+    const { once, store } = inVirtualTime(time, { lease: 1_000, attemptTimeout: 2_000 })
+    const elsewhere = inVirtualTime(time, { store: faultyMemory(time, store.inner) })
+    store.break('loseRequest', 'settle')
+    assert.equal(await time.until(once.run(charge, () => 'done')), 'done')
+    await time.pass(20_000)
+    assert.equal((await time.until(elsewhere.once.try({ ...charge, wait: 0 }, never))).state, 'busy')
+    store.mend()
+    await time.pass(limits.retryMsMax)
+    assert.equal(await time.until(elsewhere.once.run(charge, never)), 'done')
   })
 
   test('the settlement is tried for minutes, and then no more', async () => {

@@ -32,7 +32,10 @@ for (const [how, watch] of [
       await time.until(leader)
       const completedAt = time.now
       const answers = await time.until(Promise.all(waiters))
-      assert.deepEqual(answers, Array.from({ length: 2 }, () => ({ state: 'completed', value: 'done', replayed: true })))
+      assert.deepEqual(
+        answers,
+        Array.from({ length: 2 }, () => ({ state: 'completed', value: 'done', replayed: true })),
+      )
       assert.ok(time.now - completedAt <= (watch ? limits.pollMs : limits.pollMsMax), `${time.now - completedAt} ms`)
     })
 

@@ -24,7 +24,10 @@ describe('a duplicate of a running operation', () => {
     await time.pass(2_000)
     handler.run().resolve('done')
     const endedAt = time.now
-    assert.deepEqual(await time.until(Promise.all(followers)), Array.from({ length: 10 }, () => completed('done', true)))
+    assert.deepEqual(
+      await time.until(Promise.all(followers)),
+      Array.from({ length: 10 }, () => completed('done', true)),
+    )
     assert.equal(time.now, endedAt)
     assert.equal(store.made('claim'), 1)
     assert.equal(await leader, 'done')
@@ -188,12 +191,7 @@ describe('the first of several calls at once', () => {
     await time.until(once.run({ ...charge, input: 1 }, () => 'done'))
     const inputs = [2, 1, 3, 1]
     const results = await time.until(Promise.all(inputs.map((input) => once.try({ ...charge, input }, never))))
-    assert.deepEqual(results, [
-      { state: 'mismatch' },
-      completed('done', true),
-      { state: 'mismatch' },
-      completed('done', true),
-    ])
+    assert.deepEqual(results, [{ state: 'mismatch' }, completed('done', true), { state: 'mismatch' }, completed('done', true)])
   })
 
   test('hands over when its caller is gone before its handler starts: its claim is given back, and the next runs', async () => {

@@ -5,6 +5,9 @@ import { logEvents } from 'onceward/logger'
 import { memory } from 'onceward/memory'
 import { pino } from 'pino'
 import { FaultyStore } from '../engine/faulty-store.ts'
+import { assertNoUnhandledRejections } from '../engine/support.ts'
+
+assertNoUnhandledRejections()
 
 const charge = { scope: 'tenant-1', name: 'charge', key: 'k-1' } as const
 const levels = { debug: 20, info: 30, warn: 40, error: 50 }

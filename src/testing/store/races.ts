@@ -3,7 +3,7 @@ import type * as FastCheck from 'fast-check'
 import type { Claim, Fence, Settlement, SettleResult } from '../../core/transitions.ts'
 import type { Store } from '../../core/store.ts'
 import { installed } from './fast-check.ts'
-import { claimOf, interrupt, outcomeOf, policyOf, release, renew, step, stepOf } from './fixtures.ts'
+import { claimOf, complete, interrupt, outcomeOf, policyOf, release, renew, step, stepOf, times } from './fixtures.ts'
 import { textOf, Witness } from './witness.ts'
 import { only, safety, type ContractCase, type Subject } from './subject.ts'
 
@@ -192,8 +192,34 @@ async function assertAgreed(store: Store, witness: Witness, scope: string): Prom
   }
 }
 
+/** The lives of an attempt, call by call, and what the operation amounts to in the end. */
+const lives: readonly { readonly calls: readonly Settlement[]; readonly end: string | undefined }[] = [
+  { calls: [step(), renew(), complete()], end: 'completed' },
+  { calls: [step(), renew(), interrupt()], end: 'interrupted' },
+  { calls: [release()], end: undefined },
+]
+
+/** One life in which the call at `at` is made twice, as after a lost answer, and once more when all is over: a copy that was late. */
+async function livedTwice(subject: Subject, { calls, end }: (typeof lives)[number], at: number): Promise<void> {
+  const makes = [async () => subject.claim(), ...calls.map((each) => async () => subject.settle(each))]
+  for (const [index, make] of makes.entries()) {
+    const answer = await make()
+    if (index === at) assert.deepEqual(await make(), answer, 'a call that is made again is answered as it was')
+  }
+  // A claim after its own release is the one late copy that begins anew: nobody is behind it, and it lapses.
+  if (end !== undefined || at > 0) await makes[at]?.()
+  assert.equal((await subject.view())?.state, end)
+}
+
 /** Races whose order fast-check chooses, with calls that fail on the way there or back. */
 export const raceCases: readonly ContractCase[] = [
+  safety('a call of an attempt made again after a lost answer is answered alike, and the end is the same', async (subject) => {
+    for (const life of lives)
+      for (let at = 0; at <= life.calls.length; at += 1) {
+        await livedTwice(subject, life, at)
+        subject.pass(leaseMs + times.ttlMs + turnMs)
+      }
+  }),
   safety('callers that race, lose requests and answers and ask again: one owner at a time, one outcome', async (subject) => {
     const fc = await installed(() => import('fast-check'))
     const { runs, seed } = subject.settings

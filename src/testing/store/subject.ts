@@ -89,7 +89,10 @@ export class Subject {
 
   /** What the database refuses; null where the store says that it refuses nothing. */
   get refused(): RefusedData | null {
-    return isImpossible(this.#database.refused) ? null : this.#database.refused
+    const { refused } = this.#database
+    if (isImpossible(refused)) return null
+    assert.ok(refused.claim ?? refused.settlement, 'refused: give a claim or a settlement, or say why it is impossible')
+    return refused
   }
 
   /** Closes one instance before the case ends. */
@@ -100,8 +103,11 @@ export class Subject {
 
   /** Closes what is open, and removes the database. */
   async end(): Promise<void> {
-    for (const store of this.#unclosed) await this.close(store)
-    await this.#database.close()
+    try {
+      for (const store of this.#unclosed) await this.close(store)
+    } finally {
+      await this.#database.close()
+    }
   }
 }
 

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { suite, test } from 'node:test'
+import { freshPath, refusal, startChild, type Child } from './child.ts'
+import { isReplay } from './contract/ask.ts'
+import { parseOptions, UsageError } from '../fixture/options.ts'
+
+/** Two processes, or one after the other, on one SQLite file, with one count of effects. */
+function sharing(framework: string, more: readonly string[] = []): () => Promise<Child> {
+  const files = ['--store', `sqlite:${freshPath('onceward.db')}`, '--effects', freshPath('effects.jsonl')]
+  return () => startChild(['--framework', framework, ...files, ...more])
+}
+
+// Processes mostly start and wait.
+suite('processes', { concurrency: 3 }, () => {
+  for (const framework of ['node', 'express', 'express4']) {
+    test(`${framework}: two processes on one file are one: replays, identical requests at once, and a restart`, async () => {
+      const start = sharing(framework, ['--wait-ms', '30000'])
+      const [first, other] = await Promise.all([start(), start()])
+      const answer = await first.ask({ key: 'k1', body: '1' })
+      assert.ok(isReplay(await other.ask({ key: 'k1', body: '1' })))
+      const asked = Array.from({ length: 40 }, (_, index) => (index % 2 ? first : other).ask({ path: '/slow?ms=100', key: 'k2' }))
+      assert.deepEqual([...new Set((await Promise.all(asked)).map(({ text }) => text))], ['slept:100 effect:2'])
+      assert.equal(await first.end('SIGTERM'), 0)
+      const again = await start()
+      const replay = await again.ask({ key: 'k1', body: '1' })
+      assert.deepEqual([replay.text, replay.headers.location, isReplay(replay)], [answer.text, '/echo/1', true])
+      assert.equal(await again.effects(), 2)
+      await Promise.all([again.end('SIGTERM'), other.end('SIGTERM')])
+    })
+
+    test(`${framework}: a process that stands still longer than its lease answers with what its successor did`, async () => {
+      const start = sharing(framework, ['--lease-ms', '600', '--wait-ms', '30000'])
+      const [late, successor] = await Promise.all([start(), start()])
+      const answer = late.ask({ path: '/slow?ms=500', key: 'k1' })
+      await sleep(200)
+      late.process.kill('SIGSTOP')
+      const taken = await successor.ask({ path: '/slow?ms=500', key: 'k1' })
+      late.process.kill('SIGCONT')
+      const outdone = await answer
+      assert.equal(taken.text, 'slept:500 effect:1')
+      assert.deepEqual([outdone.text, isReplay(outdone)], [taken.text, true])
+      assert.equal((await successor.ask({ path: '/slow?ms=500', key: 'k1' })).text, taken.text)
+      await Promise.all([late.end('SIGTERM'), successor.end('SIGTERM')])
+    })
+
+    test(`${framework}: after a crash the retry runs again where nothing was settled, and replays where it was`, async () => {
+      const start = sharing(framework, ['--lease-ms', '500'])
+      let child = await start()
+      for (const [when, effects] of [
+        ['before', 1],
+        ['after', 3],
+        ['committed', 4],
+      ] as const) {
+        await assert.rejects(child.ask({ path: `/crash?when=${when}`, key: 'k1' + when, body: '1' }))
+        assert.equal(await child.end(), 'SIGKILL')
+        child = await start()
+        const answer = await child.ask({ path: `/crash?when=${when}`, key: 'k1' + when, body: '1' })
+        assert.deepEqual([answer.status, answer.text, isReplay(answer)], [201, '1', when === 'committed'], when)
+        assert.equal(await child.effects(), effects, when)
+      }
+      await child.end('SIGTERM')
+    })
+  }
+})
+
+test('the fixture says in one line what is allowed, and ends with 2', async () => {
+  const { code, stderr, stdout } = await refusal(['--framework', 'rails'])
+  assert.deepEqual([code, stderr, stdout], [2, '--framework rails: allowed are node, express, express4\n', ''])
+  for (const args of [
+    ['--colour'],
+    ['--store', 'redis://localhost'],
+    ['--store', 'sqlite:'],
+    ['--atomic'],
+    ['--profile', 'stripe'],
+    ['--ttl-ms', 'soon'],
+    ['--interrupted', 'thrown=maybe'],
+    ['--scope', 'world'],
+    ['stray'],
+  ])
+    assert.throws(() => parseOptions(args), UsageError, args.join(' '))
+})
+
+test('the fixture forgets effects and records when it is reset', async () => {
+  const child = await startChild([])
+  await child.askTwice({ key: 'k1', body: '1' })
+  assert.equal((await child.ask({ path: '/reset' })).status, 204)
+  assert.equal(await child.effects(), 0)
+  assert.ok(!isReplay(await child.ask({ key: 'k1', body: '2' })))
+  assert.equal(await child.end('SIGTERM'), 0)
+})
