@@ -32,7 +32,7 @@ export interface Limits {
   readonly queueMax: number
   /** How long an attempt owns its operation without renewing: what a crash costs a retry at most. Milliseconds. */
   readonly leaseMs: number
-  /** Part of the lease after which it is renewed: three renewals may be lost before the lease is. */
+  /** Part of the lease after which it is renewed: one renewal that is never answered does not cost the lease. */
   readonly renewalsPerLease: number
   /** How long a handler may run: beyond it the lease is no longer renewed and its caller gets an error. Milliseconds. */
   readonly attemptMs: number

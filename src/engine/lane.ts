@@ -78,7 +78,7 @@ export class Lane<Item extends { readonly id: string }, Result> {
 
   #fail(batch: readonly Waiting<Item, Result>[], error: unknown): void {
     for (const { reject } of batch) reject(error)
-    if (this.#options.failTogether === true) for (const { reject } of this.#queue.splice(0)) reject(error)
+    if (this.#options.failTogether === true && !isRefusal(error)) for (const { reject } of this.#queue.splice(0)) reject(error)
   }
 
   /** Nothing of the batch was applied, because of some of its items: halves find them, and apply the others. */

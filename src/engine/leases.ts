@@ -67,8 +67,8 @@ export class Leases {
       if (result === 'ok') attempt.confirmedAt = Math.max(attempt.confirmedAt, now)
       else if (this.#attempts.has(attempt)) attempt.lose(new LeaseLostError('another attempt has taken over'))
     } catch {
-      // Told to the listener where the call was made. Unless a newer one is on its way, it is sent again.
-      if (attempt.sentAt === now) attempt.sentAt = attempt.confirmedAt
+      // Told to the listener where the call was made.
+      attempt.sentAt = attempt.confirmedAt
     }
   }
 }

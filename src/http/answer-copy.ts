@@ -15,16 +15,21 @@ export class AnswerCopy {
     this.#bytesMax = bytesMax
   }
 
+  /** More has come than is kept. */
+  get isOver(): boolean {
+    return this.#bytes > this.#bytesMax
+  }
+
   /** @param chunk bytes that nobody changes any more */
   add(chunk: Uint8Array): void {
     this.#bytes += chunk.length
-    if (this.#bytes > this.#bytesMax) this.#chunks = []
+    if (this.isOver) this.#chunks = []
     else this.#chunks.push(chunk)
   }
 
   /** What is kept of the answer. */
   outcome(head: AnswerHead): Outcome {
-    if (this.#bytes > this.#bytesMax) return encodeUnkept(head)
+    if (this.isOver) return encodeUnkept(head)
     const outcome = encodeAnswer({ ...head, body: hasBody(head.status) ? joined(this.#chunks) : noBytes })
     return outcomeBytes(outcome) > this.#bytesMax ? encodeUnkept(head) : outcome
   }

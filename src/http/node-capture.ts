@@ -1,9 +1,10 @@
 import { AnswerCopy, hasBody } from './answer-copy.ts'
-import { copiedBytes, endOfTurn } from './node-runtime.ts'
+import { copiedBytes } from './node-runtime.ts'
 import { expose, headOf, setAnswer, setGiven } from './node-headers.ts'
 import { isBytes } from '../core/bytes.ts'
 import { isCutHere, keepOpen, letClose, markEnded, unrender } from './node-internals.ts'
 import { isWrapped, patch, type Interceptor, type Originals } from './node-patch.ts'
+import { later, Outlet, type Callback, type Chunk } from './node-outlet.ts'
 import type { Answer, AnswerHead } from './answer.ts'
 import type { Ending } from '../engine/once.ts'
 import type { HttpPolicy } from './policy.ts'
@@ -15,15 +16,6 @@ export interface CapturePolicy extends Pick<HttpPolicy<never>, 'stores' | 'unrep
   readonly report: (error: unknown) => void
 }
 
-type Callback = (error?: Error | null) => void
-
-/** A piece of the answer, as the handler wrote it or as a copy. */
-interface Chunk {
-  readonly data: string | Uint8Array
-  readonly encoding: unknown
-  readonly callback: Callback | undefined
-}
-
 /**
  * `open`: the handler has not ended its answer. `ended`: it has, and the end is held back until it is settled. `failed`: it threw, or broke
  * its answer off. `done`: what was held back has been sent, or another answer in its place.
@@ -31,12 +23,9 @@ interface Chunk {
 type Phase = 'open' | 'ended' | 'failed' | 'done'
 
 /**
- * `held`: nothing has gone out, and all could still be replaced. `flowing`: the answer goes out as it is produced, but for its end.
- * `muted`: the client is gone or has another answer, and what is produced is only collected.
+ * Captures what a handler answers on Node's response, whichever way it answers, and holds the end back until it is settled. Informational
+ * answers (1xx) and trailers pass as they are and are not remembered.
  */
-type Mode = 'held' | 'flowing' | 'muted'
-
-/** Captures what a handler answers on Node's response, whichever way it answers, and holds the end back until it is settled. */
 export class Capture implements Interceptor {
   /** What the handler ended with. Rejects with what `fail` was given. */
   readonly ending: Promise<Ending>
@@ -45,25 +34,18 @@ export class Capture implements Interceptor {
   readonly #isWrapped: boolean
   readonly #before: Readonly<Record<string, NodeHeader | undefined>>
   readonly #originals: Originals
+  readonly #outlet: Outlet
   readonly #copy: AnswerCopy
   readonly #resolve: (ending: Ending) => void
   readonly #reject: (error: unknown) => void
   #phase: Phase = 'open'
   #failure: { readonly error: unknown } | undefined
-  #mode: Mode = 'held'
   #head: AnswerHead | undefined
-  /** The answer's `Content-Length`: with that many bytes a client takes it for complete. */
-  #lengthDeclared = Infinity
-  #bytesPassed = 0
-  /** Written and not passed on: all of a held answer, or the end of a flowing one. */
-  #pending: Chunk[] = []
-  #bytesPending = 0
   #last: Chunk | undefined
-  #isTurnAwaited = false
-  #isIdle = false
-  #isClientGone = false
   /** Another answer was given while the handler was still at its own. */
   #isAbandoned = false
+  #isIdle = false
+  #isClientGone = false
   /** The event `close` has come, and is kept from the handler until it has ended. */
   #isCloseDue = false
 
@@ -78,6 +60,7 @@ export class Capture implements Interceptor {
     this.#before = response.getHeaders()
     this.#isWrapped = isWrapped(response)
     this.#originals = patch(response, this)
+    this.#outlet = new Outlet(response, this.#originals, policy.heldBytesMax)
   }
 
   /** The handler has ended its answer. */
@@ -92,13 +75,14 @@ export class Capture implements Interceptor {
 
   /** Whether this is what the attempt was broken off with. */
   isFailure(error: unknown): boolean {
-    return this.#failure?.error === error
+    return this.#failure !== undefined && this.#failure.error === error
   }
 
   /** The handler broke off without an answer. False when it had ended its answer, which then stands, or had failed before. */
   fail(error: unknown): boolean {
     if (this.#phase !== 'open') return false
     this.#phase = 'failed'
+    this.#outlet.stop()
     this.#failure = { error }
     this.#reject(error)
     return true
@@ -107,11 +91,8 @@ export class Capture implements Interceptor {
   /** Sends what was held back: it is settled. */
   release(): void {
     this.#phase = 'done'
-    if (this.#mode === 'muted') return this.#close()
-    const { write, end } = this.#originals
-    for (const { data, encoding, callback } of this.#pending) write.call(this.#response, data, encoding, callback)
-    this.#pending = []
-    end.call(this.#response, this.#last?.data, this.#last?.encoding, this.#last?.callback)
+    if (this.#outlet.mode === 'muted' || this.#last === undefined) return this.#close()
+    this.#outlet.finish(this.#last)
     this.#last = undefined
   }
 
@@ -119,17 +100,12 @@ export class Capture implements Interceptor {
   replace(answer: Answer): void {
     this.#isAbandoned = this.#phase === 'open'
     if (!this.#isAbandoned) this.#phase = 'done'
-    this.#letGo()
-    if (this.#mode === 'muted') return this.#close()
-    const isReplaceable = this.#mode === 'held' && this.#takeBack()
-    this.#mode = 'muted'
-    const { destroy, writeHead, end } = this.#originals
-    if (!isReplaceable) return void destroy.call(this.#response)
-    setAnswer(this.#response, answer)
-    writeHead.call(this.#response, answer.status)
-    end.call(this.#response, answer.body)
-    // A handler that was only late may still end its answer, to be remembered: it must not stumble over headers already sent.
-    if (this.#isAbandoned) unrender(this.#response, this.#before)
+    const { mode } = this.#outlet
+    const isReplaceable = mode === 'held' && this.#takeBack()
+    this.#outlet.mute()
+    if (isReplaceable) this.#give(answer)
+    else if (mode !== 'muted') this.#originals.destroy.call(this.#response)
+    if (!this.#isAbandoned) this.#close()
   }
 
   writeHead(status: number, reason?: unknown, headers?: unknown): unknown {
@@ -145,7 +121,7 @@ export class Capture implements Interceptor {
     if (this.#isAbandoned) response.statusCode = status
     else this.#originals.writeHead.call(response, status, ...words)
     this.#head = head
-    this.#lengthDeclared = length === undefined ? Infinity : Number(length)
+    if (length !== undefined) this.#outlet.declare(Number(length))
     return response
   }
 
@@ -154,19 +130,10 @@ export class Capture implements Interceptor {
     if (this.#phase !== 'open') return this.#tooLate(done)
     const { write } = this.#originals
     if (!isData(chunk)) return write.call(this.#response, chunk, encoding, callback)
-    const head = this.#begun()
-    if (!hasBody(head.status)) return write.call(this.#response, chunk, encoding, callback)
-    const bytes = copiedBytes(chunk, encoding)
-    this.#copy.add(bytes)
-    switch (this.#mode) {
-      case 'muted':
-        later(done)
-        return true
-      case 'flowing':
-        return this.#pass({ data: bytes, encoding: undefined, callback: done })
-      case 'held':
-        return this.#hold({ data: bytes, encoding: undefined, callback: done }, bytes.length)
-    }
+    if (!hasBody(this.#begun().status)) return write.call(this.#response, chunk, encoding, callback)
+    const data = this.#copied(chunk, encoding)
+    this.#copy.add(data)
+    return this.#outlet.add({ data, encoding: undefined, callback: done })
   }
 
   end(chunk?: unknown, encoding?: unknown, callback?: unknown): unknown {
@@ -181,7 +148,7 @@ export class Capture implements Interceptor {
   flushHeaders(): void {
     if (this.#phase !== 'open') return
     this.#begun()
-    this.#awaitTurn()
+    this.#outlet.flowSoon()
   }
 
   destroy(error?: Error): unknown {
@@ -213,6 +180,7 @@ export class Capture implements Interceptor {
     this.#copy.add(bytes)
     this.#last = last
     this.#phase = 'ended'
+    this.#outlet.stop()
     if (this.#isAbandoned) this.#close()
     else markEnded(this.#response)
     this.#settle(head)
@@ -236,40 +204,10 @@ export class Capture implements Interceptor {
     if (!isFramed && hasBody(response.statusCode)) response.setHeader('Content-Length', bytes)
   }
 
-  #hold(chunk: Chunk, bytes: number): boolean {
-    this.#pending.push(chunk)
-    this.#bytesPending += bytes
-    if (this.#bytesPending > this.#policy.heldBytesMax) return this.#flow()
-    this.#awaitTurn()
-    return true
-  }
-
-  /** An answer that is not ended within the turn in which it was begun is a stream: its client waits for what there is. */
-  #awaitTurn(): void {
-    if (this.#isTurnAwaited || this.#mode !== 'held') return
-    this.#isTurnAwaited = true
-    endOfTurn(() => {
-      if (this.#phase === 'open' && this.#mode === 'held') this.#flow()
-    })
-  }
-
-  #flow(): boolean {
-    this.#mode = 'flowing'
-    const chunks = this.#pending
-    this.#pending = []
-    if (chunks.length === 0) this.#originals.flushHeaders.call(this.#response)
-    let hasRoom = true
-    for (const chunk of chunks) hasRoom = this.#pass(chunk)
-    return hasRoom
-  }
-
-  #pass(chunk: Chunk): boolean {
-    this.#bytesPassed += chunk.data.length
-    if (this.#bytesPassed >= this.#lengthDeclared) {
-      this.#pending.push(chunk)
-      return true
-    }
-    return this.#originals.write.call(this.#response, chunk.data, chunk.encoding, chunk.callback)
+  /** Of an answer too large to be kept nothing is copied once it flows. */
+  #copied(chunk: string | Uint8Array, encoding: unknown): Uint8Array {
+    const isPassed = typeof chunk !== 'string' && this.#outlet.mode === 'flowing' && this.#copy.isOver
+    return isPassed ? chunk : copiedBytes(chunk, encoding)
   }
 
   /** Takes back what is rendered of a held answer. What layers before this one have made of its headers cannot be. */
@@ -278,26 +216,27 @@ export class Capture implements Interceptor {
     return this.#head === undefined || (!this.#isWrapped && unrender(this.#response, this.#before))
   }
 
+  #give(answer: Answer): void {
+    const { writeHead, end } = this.#originals
+    setAnswer(this.#response, answer)
+    writeHead.call(this.#response, answer.status)
+    end.call(this.#response, answer.body)
+    // A handler that was only late may still end its answer, to be remembered: it must not stumble over headers already sent.
+    if (this.#isAbandoned) unrender(this.#response, this.#before)
+  }
+
   /** Whoever writes must not wait for a client that is not there: its work goes on, and its outcome is kept. */
   #clientGone(): void {
     const isCut = this.#head !== undefined && !this.#isIdle && isCutHere(this.#response)
-    const wasFlowing = this.#mode === 'flowing'
     this.#isClientGone = true
     this.#isCloseDue = true
-    this.#mode = 'muted'
     keepOpen(this.#response)
-    this.#letGo()
     if (isCut) this.fail(new Error('the connection was destroyed in the middle of its answer'))
-    if (this.#phase === 'failed') this.#close()
-    else if (wasFlowing) this.#originals.emit.call(this.#response, 'drain')
+    this.#outlet.mute()
+    if (this.#failure !== undefined) this.#close()
   }
 
-  /** What is pending goes nowhere any more; whoever waits for it goes on. */
-  #letGo(): void {
-    for (const { callback } of this.#pending) later(callback)
-    this.#pending = []
-  }
-
+  /** The end for a response that has nothing more to send. */
   #close(): void {
     this.#phase = 'done'
     later(this.#last?.callback)
@@ -317,7 +256,7 @@ export class Capture implements Interceptor {
   #tooLate(callback: Callback | undefined): false {
     const error = Object.assign(new Error('write after end'), { code: 'ERR_STREAM_WRITE_AFTER_END' })
     if (callback !== undefined) queueMicrotask(() => callback(error))
-    if (this.#phase === 'failed') return false
+    if (this.#failure !== undefined) return false
     if (this.#response.listenerCount('error') > 0) this.#originals.emit.call(this.#response, 'error', error)
     else this.#policy.report(error)
     return false
@@ -334,8 +273,4 @@ function firstFunction(...values: readonly unknown[]): Callback | undefined {
 
 function isCallback(value: unknown): value is Callback {
   return typeof value === 'function'
-}
-
-function later(callback: Callback | undefined): void {
-  if (callback !== undefined) queueMicrotask(callback)
 }

@@ -50,7 +50,8 @@ export function isStoreDown(error: unknown): boolean {
 /** The answer to a request whose handler threw. Nothing of the error: it is the application's, and not for callers. */
 export function handlerFailed(): Answer {
   return problem('idempotency_handler_failed', {
-    detail: 'the operation was cut short by an error, and whether it took effect is unknown: ask again with the same key',
+    detail:
+      'the operation was cut short by an error, and whether it took effect is unknown: what was sent with a key may be sent again with it',
   })
 }
 

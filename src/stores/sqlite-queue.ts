@@ -13,8 +13,11 @@ interface Job {
   reject(error: unknown): void
 }
 
-/** First and longest pause between two tries to lock the file, doubled in between, with jitter. Milliseconds. */
-const backoffMs = { first: 1, longest: 16 }
+/**
+ * Pause between two tries to lock the file, spread so that processes which met once do not meet again. Milliseconds. Not doubled: in
+ * between others take the lock again and again, and a longer pause was measured to starve whoever makes it; a try costs 20 µs.
+ */
+const pauseMs = { least: 1, most: 2 }
 
 /** What a queue is given. */
 export interface QueueOptions {
@@ -38,7 +41,7 @@ export class TransactionQueue {
   readonly #commit: SqliteStatement
   #jobs: Job[] = []
   #isScheduled = false
-  #busyCount = 0
+  #isBusy = false
 
   constructor({ database, busyTimeoutMs, now }: QueueOptions) {
     this.#database = database
@@ -74,8 +77,8 @@ export class TransactionQueue {
   #schedule(): void {
     if (this.#isScheduled || this.#jobs.length === 0) return
     this.#isScheduled = true
-    if (this.#busyCount === 0) queueMicrotask(this.#drain)
-    else setTimeout(this.#drain, backoff(this.#busyCount))
+    if (this.#isBusy) setTimeout(this.#drain, pauseMs.least + Math.random() * (pauseMs.most - pauseMs.least))
+    else queueMicrotask(this.#drain)
   }
 
   readonly #drain = (): void => {
@@ -99,7 +102,7 @@ export class TransactionQueue {
       })
       running = undefined
       this.#commit.run()
-      this.#busyCount = 0
+      this.#isBusy = false
       for (const answer of answers) answer()
     } catch (error) {
       rollBack(this.#database)
@@ -110,8 +113,8 @@ export class TransactionQueue {
   /** Nothing was applied. Decisions may be made again: those that are not to blame go first in the next transaction. */
   #failed(jobs: readonly Job[], running: Job | undefined, error: unknown): void {
     const code = sqliteCode(error)
-    if (code === 'BUSY' || code === 'LOCKED') return this.#tryLater(jobs, error)
-    this.#busyCount = 0
+    this.#isBusy = code === 'BUSY' || code === 'LOCKED'
+    if (this.#isBusy) return this.#tryLater(jobs, error)
     if (running === undefined || !isOfData(error)) return rejectAll(jobs, failure(error))
     running.reject(
       new StoreDataError(`SQLite refused the data of one call (${messageOf(error)}); none of it was applied`, { cause: error }),
@@ -120,15 +123,11 @@ export class TransactionQueue {
   }
 
   #tryLater(jobs: readonly Job[], cause: unknown): void {
-    this.#busyCount += 1
     const now = performance.now()
+    const late = jobs.filter(({ deadline }) => deadline <= now)
     const message = `another process has the SQLite file locked for more than ${this.#busyTimeoutMs} ms; nothing was applied: the call may be made again`
-    rejectAll(
-      jobs.filter(({ deadline }) => deadline <= now),
-      new Error(message, { cause }),
-    )
+    rejectAll(late, new Error(message, { cause }))
     this.#jobs = jobs.filter(({ deadline }) => deadline > now)
-    if (this.#jobs.length === 0) this.#busyCount = 0
   }
 }
 
@@ -149,10 +148,4 @@ function failure(error: unknown): Error {
 
 function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
-}
-
-/** Doubled each time, and spread over its upper half, so that processes that met once do not meet again. */
-function backoff(busyCount: number): number {
-  const pauseMs = Math.min(backoffMs.first * 2 ** (busyCount - 1), backoffMs.longest)
-  return pauseMs * (0.5 + Math.random() / 2)
 }

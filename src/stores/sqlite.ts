@@ -56,6 +56,8 @@ class SqliteStore implements Store {
   readonly #now: () => number
   #opening: Promise<void> | undefined
   #file: OpenFile | undefined
+  /** The calls on their way that take more than one transaction. */
+  readonly #sliced = new Set<Promise<void>>()
   #isClosed = false
 
   constructor(path: string, options: SqliteOptions) {
@@ -96,15 +98,15 @@ class SqliteStore implements Store {
   async list(filter: RecordFilter, limit: number, after = ''): Promise<RecordPage> {
     const { queue, records } = this.#opened()
     const found: RecordView[] = []
-    // One more than asked for tells whether there is a next page.
-    for (let from: string | null = after; from !== null && found.length <= limit;) {
-      const start: string = from
+    let from: string | null = after
+    await this.#inSlices(async () => {
+      // One more than asked for tells whether there is a next page.
       const wanted = limit + 1 - found.length
-      const { meant, next }: Slice = await queue.read((now) => wholeSlice(records, filter, start, wanted, now))
-      found.push(...meant)
-      from = next
-      await nextTurn()
-    }
+      const slice = await queue.read((now) => wholeSlice(records, { filter, after: from ?? '', wanted }, now))
+      found.push(...slice.meant)
+      from = slice.next
+      return from !== null && found.length <= limit
+    })
     const page = found.slice(0, limit)
     return { records: page, next: found.length > limit ? (page.at(-1)?.record.id ?? null) : null }
   }
@@ -112,29 +114,28 @@ class SqliteStore implements Store {
   async purge(filter: RecordFilter, limit: number): Promise<number> {
     const { queue, records } = this.#opened()
     let purged = 0
-    for (let from: string | null = ''; from !== null && purged < limit;) {
-      const start: string = from
+    let from: string | null = ''
+    await this.#inSlices(async () => {
       const wanted = limit - purged
-      const slice: { count: number; next: string | null } = await queue.write((now) =>
-        purgeSlice(records, filter, start, wanted, now),
-      )
+      const slice = await queue.write((now) => purgeSlice(records, { filter, after: from ?? '', wanted }, now))
       purged += slice.count
       from = slice.next
-      await nextTurn()
-    }
+      return from !== null && purged < limit
+    })
     return purged
   }
 
   async sweep(limit: number): Promise<number> {
     const { queue, records } = this.#opened()
     let touched = 0
-    for (let rest = limit; rest > 0; rest -= sliceRows) {
+    let rest = limit
+    await this.#inSlices(async () => {
       const rows = Math.min(rest, sliceRows)
       const slice = await queue.write((now) => records.sweep(rows, now))
       touched += slice.touched
-      if (slice.due < rows) break
-      await nextTurn()
-    }
+      rest -= rows
+      return slice.due === rows && rest > 0
+    })
     return touched
   }
 
@@ -145,9 +146,21 @@ class SqliteStore implements Store {
     const file = this.#file
     this.#file = undefined
     if (file === undefined) return
-    // Behind everything queued before it; whatever fails there is told to its own caller.
+    // Whatever fails there is told to its own caller.
+    await Promise.allSettled(this.#sliced)
     await file.queue.read(() => undefined).catch(() => undefined)
     file.database.close()
+  }
+
+  /** Makes a long call in slices, each a transaction of its own, until one says that nothing is left; `close` waits for its end. */
+  async #inSlices(slice: () => Promise<boolean>): Promise<void> {
+    const call = sliceAfterSlice(slice)
+    this.#sliced.add(call)
+    try {
+      await call
+    } finally {
+      this.#sliced.delete(call)
+    }
   }
 
   #opened(): OpenFile {
@@ -193,8 +206,19 @@ async function nodeDriver(): Promise<SqliteDriver> {
   }
 }
 
-/** A slice of a listing with its bodies, at most `wanted` records. */
-function wholeSlice(records: SqliteRecords, filter: RecordFilter, after: string, wanted: number, now: number): Slice {
+async function sliceAfterSlice(slice: () => Promise<boolean>): Promise<void> {
+  while (await slice()) await nextTurn()
+}
+
+/** Of which records a slice is wanted: those behind the identity `after`, at most `wanted` of them. */
+interface Wanted {
+  readonly filter: RecordFilter
+  readonly after: string
+  readonly wanted: number
+}
+
+/** A slice of a listing, with the bodies. */
+function wholeSlice(records: SqliteRecords, { filter, after, wanted }: Wanted, now: number): Slice {
   const { meant, next } = records.slice(filter, after, sliceRows, now)
   const views = meant.slice(0, wanted).map(({ record }) => records.view(record.id, now))
   return { meant: views.filter((view) => view !== null), next }
@@ -202,11 +226,9 @@ function wholeSlice(records: SqliteRecords, filter: RecordFilter, after: string,
 
 function purgeSlice(
   records: SqliteRecords,
-  filter: RecordFilter,
-  after: string,
-  wanted: number,
+  { filter, after, wanted }: Wanted,
   now: number,
-): { count: number; next: string | null } {
+): { readonly count: number; readonly next: string | null } {
   const { meant, next } = records.slice(filter, after, sliceRows, now)
   const removed = meant.filter(({ state }) => state !== 'running').slice(0, wanted)
   for (const { record } of removed) records.remove(record.id)

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { StoreDataError, StoreFullError, StoreUnavailableError, limits } from 'onceward'
+import { StoreDataError, StoreFullError, StoreUnavailableError, limits, onceward } from 'onceward'
+import { memory } from 'onceward/memory'
 import { Handler, assertNoUnhandledRejections, charge, faultyMemory, inVirtualTime, virtualMemory } from './support.ts'
 import { VirtualTime } from './virtual-time.ts'
 
@@ -88,6 +89,14 @@ describe('a claim', () => {
     const calls = [once.run(charge, never), once.run(charge, never)]
     for (const call of calls) await assert.rejects(time.until(call), { name: 'StoreFullError', code: 'store_full' })
     assert.deepEqual([time.now, store.made('claim')], [askedAt, 1])
+  })
+
+  test('for which there is no room does not keep others of its batch from the room that there is', async () => {
+    const once = onceward({ store: memory({ recordsMax: 2 }) })
+    const keys = ['k-1', 'k-2', 'k-3', 'k-4', 'k-5']
+    const settled = await Promise.allSettled(keys.map((key) => once.run({ ...charge, key }, () => key)))
+    assert.equal(settled.filter(({ status }) => status === 'fulfilled').length, 2)
+    assert.ok(settled.every((each) => each.status === 'fulfilled' || each.reason instanceof StoreFullError))
   })
 
   test('whose data the store refuses fails at once, and is not asked again; others of its batch are not touched', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { StoreDataError } from 'onceward'
+import { StoreDataError, StoreFullError } from 'onceward'
 import { Lane, type LaneOptions } from '../../src/engine/lane.ts'
 import { assertNoUnhandledRejections } from './support.ts'
 
@@ -191,6 +191,18 @@ describe('a batch that fails', () => {
     assert.deepEqual(await Promise.all(next), ['result d'])
   })
 
+  test('for the sake of its own data fails alone, in a lane that fails together as well', async () => {
+    for (const error of [new StoreDataError('bad data'), new StoreFullError('no room')]) {
+      const subject = new Subject({ failTogether: true })
+      const results = subject.add('a', 'b', 'c')
+      const all = settled(results)
+      await subject.fail(error)
+      assert.deepEqual(subject.sent, ['a', 'b c'])
+      await subject.answer()
+      assert.deepEqual(await all, [error.message, 'result b', 'result c'])
+    }
+  })
+
   test('with fewer results than calls fails those without one, and answers the others', async () => {
     const subject = new Subject()
     const results = subject.add('first', 'a', 'b', 'c')
@@ -232,6 +244,18 @@ describe('a batch in which one call’s data is refused', () => {
     }
   })
 
+  test('for want of room is split as well: what there is room for is answered', async () => {
+    let places = 2
+    const send = async (items: readonly Item[]): Promise<readonly string[]> => {
+      if (items.length > places) throw new StoreFullError('no room')
+      places -= items.length
+      return items.map(({ id }) => `result ${id}`)
+    }
+    const lane = new Lane(send, { batchMax: 100, inFlightMax: 1, queueMax: 100, schedule: setImmediate })
+    const results = await settled(['a', 'b', 'c', 'd', 'e'].map((id) => lane.add({ id })))
+    assert.deepEqual(results, ['result a', 'result b', 'no room', 'no room', 'no room'])
+  })
+
   test('fails no call twice, and none that was answered', async () => {
     const { lane, sent } = refusing(['b'])
     await settled(['a', 'b', 'c', 'd'].map((id) => lane.add({ id })))
@@ -251,13 +275,15 @@ describe('a batch in which one call’s data is refused', () => {
   })
 
   test('keeps what comes meanwhile waiting until all its parts are answered', async () => {
-    let meanwhile: Promise<string> | undefined
-    const { lane, sent } = refusing(['b'], (ids) => {
-      if (ids.length === 2) meanwhile ??= lane.add({ id: 'z' })
-    })
-    await settled(['a', 'b', 'c', 'd'].map((id) => lane.add({ id })))
-    assert.equal(await meanwhile, 'result z')
-    assert.equal(sent.at(-1), 'z')
-    assert.equal(sent.filter((ids) => ids.includes('z')).length, 1)
+    const subject = new Subject()
+    const results = subject.add('first', 'a', 'b', 'c', 'd')
+    await subject.answer()
+    await subject.fail(new StoreDataError('bad data'))
+    results.push(...subject.add('z'))
+    await subject.answer()
+    await subject.answer()
+    assert.deepEqual(subject.sent, ['first', 'a b c d', 'a b', 'c d', 'z'])
+    await subject.answer()
+    assert.deepEqual(await settled(results), ['result first', 'result a', 'result b', 'result c', 'result d', 'result z'])
   })
 })

@@ -128,6 +128,21 @@ describe('the signal of an attempt', () => {
     assert.ok(lastedMs > 800 && lastedMs <= 1_000, `${lastedMs} ms`)
   })
 
+  test('counts from the newest renewal that was accepted, though an older one is answered after it', async () => {
+    const time = new VirtualTime()
+    const { once, store } = inVirtualTime(time, { lease: 1_000 })
+    const { work, handler, abortedAt } = watched(time)
+    void once.run(charge, work)
+    await time.until(handler.started())
+    store.spoil('renew', { replyMs: 450 })
+    while (store.made('renew') < 2) await time.pass(1)
+    const sentAt = time.now
+    store.break('loseRequest', 'renew')
+    await time.pass(5_000)
+    const lastedMs = (abortedAt() ?? 0) - sentAt
+    assert.ok(lastedMs > 800 && lastedMs <= 1_000, `${lastedMs} ms`)
+  })
+
   test('counts from when the claim was sent, not from its answer', async () => {
     const time = new VirtualTime()
     const { once, store } = inVirtualTime(time, { lease: 1_000 })

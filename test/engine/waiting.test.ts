@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { refusal, type TryResult } from 'onceward'
-import { Handler, assertNoUnhandledRejections, charge, inVirtualTime } from './support.ts'
+import { Handler, assertNoUnhandledRejections, charge, faultyMemory, inVirtualTime } from './support.ts'
 import { VirtualTime } from './virtual-time.ts'
 
 assertNoUnhandledRejections()
@@ -126,6 +126,20 @@ describe('a duplicate of a running operation', () => {
     assert.equal(handler.count, 1)
   })
 
+  test('whose caller had gone before it was made is rejected at once with the reason', async () => {
+    const time = new VirtualTime()
+    const { once } = inVirtualTime(time)
+    const handler = new Handler<string>()
+    const leader = once.run(charge, handler.work)
+    await time.until(handler.started())
+    const askedAt = time.now
+    const reason = new Error('socket closed')
+    await assert.rejects(time.until(once.run({ ...charge, signal: AbortSignal.abort(reason) }, never)), reason)
+    assert.equal(time.now, askedAt)
+    handler.run().resolve('done')
+    assert.equal(await time.until(leader), 'done')
+  })
+
   test('whose caller is gone is rejected at once with the reason, and the others still have the outcome', async () => {
     const time = new VirtualTime()
     const { once } = inVirtualTime(time)
@@ -236,6 +250,44 @@ describe('the first of several calls at once', () => {
       (await time.until(settled)).map((each) => (each.status === 'fulfilled' ? each.value : each.reason.message)),
       ['flaky', 'gone', 'attempt 2'],
     )
+  })
+
+  test('hands over without an opinion of its own: one that does not wait then replays what was completed elsewhere', async () => {
+    const time = new VirtualTime()
+    const elsewhere = inVirtualTime(time)
+    const { once } = inVirtualTime(time, { store: faultyMemory(time, elsewhere.store.inner, { watch: false }) })
+    const handler = new Handler<string>()
+    const owner = elsewhere.once.run(charge, handler.work)
+    await time.until(handler.started())
+    const gone = new AbortController()
+    const leader = once.run({ ...charge, signal: gone.signal }, never)
+    const follower = once.run(charge, never)
+    await time.pass(100)
+    handler.run().resolve('done')
+    await time.until(owner)
+    gone.abort(new Error('gone'))
+    const hasty = leader.catch(() => once.try({ ...charge, wait: 0 }, never))
+    assert.deepEqual(await time.until(hasty), completed('done', true))
+    assert.equal(await time.until(follower), 'done')
+  })
+
+  test('hands over what is left of a wait: the next waits no longer in all than it may', async () => {
+    const time = new VirtualTime()
+    const elsewhere = inVirtualTime(time)
+    const { once } = inVirtualTime(time, { store: elsewhere.store })
+    const handler = new Handler<string>()
+    const owner = elsewhere.once.run(charge, handler.work)
+    await time.until(handler.started())
+    const gone = new AbortController()
+    const leader = once.run({ ...charge, signal: gone.signal }, never).catch(() => 'gone')
+    const follower = once.try({ ...charge, wait: 500 }, never)
+    const askedAt = time.now
+    await time.pass(400)
+    gone.abort(new Error('gone'))
+    assert.deepEqual(await time.until(follower), busy)
+    assert.equal(time.now - askedAt, 500)
+    handler.run().resolve('done')
+    await time.until(Promise.all([leader, owner]))
   })
 
   test('is busy alone when its own wait is over: the others go on waiting as long as theirs', async () => {

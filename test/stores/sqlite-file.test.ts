@@ -142,6 +142,23 @@ for (const { name, driver } of drivers)
       await store.close()
     })
 
+    test('tables that another process made in the meantime are used', async (t) => {
+      const file = newFile(t)
+      const other = connection(t, file, driver)
+      const schema = await sqlite(file, { driver, migrate: 'never' })
+        .open()
+        .catch(({ message }: Error) => message.slice(message.indexOf('CREATE')))
+      let made = false
+      const before = (sql: string): void => {
+        if (sql !== 'BEGIN IMMEDIATE' || made) return
+        made = true
+        other.exec(String(schema))
+      }
+      const [result] = await (await opened(t, file, { driver: tapped(driver, { before }) })).claim([claimOf('a')])
+      assert.equal(made, true)
+      assert.equal(result?.state, 'claimed')
+    })
+
     test('two stores with tables of their own share a file, beside the tables of others', async (t) => {
       const file = newFile(t)
       connection(t, file, driver).exec('CREATE TABLE orders (a TEXT)')
