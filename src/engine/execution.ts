@@ -67,7 +67,7 @@ export async function execute(context: ExecutionContext, call: Call, work: Work)
 async function lead(context: ExecutionContext, call: Call, flight: Flight, work: Work): Promise<ExecuteResult> {
   try {
     const found = await claim(context, call, flight)
-    const result = found.state === 'claimed' ? await attempt(context, call, flight, found, work) : withoutRunning(found)
+    const result = found.state === 'claimed' ? await runAttempt(context, call, flight, found, work) : withoutRunning(found)
     if (found.state !== 'claimed') tell(context, call, result)
     if (isShared(result)) flight.landed(result)
     else flight.handOver()
@@ -137,7 +137,7 @@ async function giveBack({ calls, emit }: ExecutionContext, call: Call, { id, own
 }
 
 /** Runs the work under the lease and settles what it came to. */
-async function attempt(
+async function runAttempt(
   context: ExecutionContext,
   call: Call,
   flight: Flight,

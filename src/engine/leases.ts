@@ -19,7 +19,7 @@ export class Leases {
   readonly #attempts = new Set<LeasedAttempt>()
   /** Often enough that a lease is noticed to be unconfirmed before it lapses, and a handler to be overdue soon after. */
   readonly #tickMs: number
-  #cancelTick: (() => void) | undefined
+  #isTicking = false
 
   constructor(options: LeasesOptions) {
     this.#options = options
@@ -30,7 +30,7 @@ export class Leases {
   add(fence: Fence, sentAt: number): LeasedAttempt {
     const attempt = new LeasedAttempt(fence, sentAt)
     this.#attempts.add(attempt)
-    this.#cancelTick ??= this.#options.platform.timer(this.#tickMs, this.#tick, 'background')
+    if (!this.#isTicking) this.#nextTick()
     return attempt
   }
 
@@ -42,8 +42,13 @@ export class Leases {
   readonly #tick = (): void => {
     const now = this.#options.platform.monotonicNow()
     for (const attempt of this.#attempts) this.#look(attempt, now)
-    const more = this.#attempts.size > 0
-    this.#cancelTick = more ? this.#options.platform.timer(this.#tickMs, this.#tick, 'background') : undefined
+    if (this.#attempts.size > 0) this.#nextTick()
+    else this.#isTicking = false
+  }
+
+  #nextTick(): void {
+    this.#isTicking = true
+    this.#options.platform.timer(this.#tickMs, this.#tick, 'background')
   }
 
   #look(attempt: LeasedAttempt, now: number): void {
