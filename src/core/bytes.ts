@@ -1,6 +1,9 @@
 /** Whether a value is a `Uint8Array` (Node's `Buffer` is one), also one of another realm, where `instanceof` fails. */
 export function isBytes(value: unknown): value is Uint8Array {
-  return ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]'
+  // The first question answers nearly always, and costs a tenth of the second.
+  return (
+    value instanceof Uint8Array || (ArrayBuffer.isView(value) && Object.prototype.toString.call(value) === '[object Uint8Array]')
+  )
 }
 
 /** Whether a value is an `ArrayBuffer`, also one of another realm. */

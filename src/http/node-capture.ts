@@ -5,8 +5,9 @@ import { isBytes } from '../core/bytes.ts'
 import { isCutHere, keepOpen, letClose, markEnded, unrender } from './node-internals.ts'
 import { isWrapped, patch, type Interceptor, type Originals } from './node-patch.ts'
 import { later, Outlet, type Callback, type Chunk } from './node-outlet.ts'
-import type { Answer, AnswerHead } from './answer.ts'
+import { encodeUnkept, type Answer, type AnswerHead } from './answer.ts'
 import type { Ending } from '../engine/once.ts'
+import type { Outcome } from '../core/record.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { NodeHeader, NodeResponse } from './node-types.ts'
 
@@ -159,6 +160,7 @@ export class Capture implements Interceptor {
 
   emit(event: string, values: readonly unknown[]): boolean {
     if (event === 'timeout') this.#isIdle = true
+    if (event === 'pipe') this.#watchSource(values[0])
     if (event !== 'close' || this.#phase === 'failed' || this.#phase === 'done')
       return this.#originals.emit.call(this.#response, event, ...values)
     this.#clientGone()
@@ -186,14 +188,27 @@ export class Capture implements Interceptor {
     this.#settle(head)
   }
 
-  #settle(head: AnswerHead): void {
+  #settle(head: AnswerHead, outcome: Outcome = this.#copy.outcome(head)): void {
     try {
-      const isStored = this.#policy.stores(head.status)
-      this.#resolve(isStored ? { state: 'complete', outcome: this.#copy.outcome(head) } : { state: 'interrupt' })
+      this.#resolve(this.#policy.stores(head.status) ? { state: 'complete', outcome } : { state: 'interrupt' })
     } catch (error) {
       // The application's `stores` threw.
       this.#reject(error)
     }
+  }
+
+  /**
+   * `sendFile` of Express listens to the connection itself and stops reading its file when the client is gone: the answer never ends. What
+   * the handler did stands all the same, so that it is completed without a body rather than left to lapse and run again.
+   */
+  #watchSource(source: unknown): void {
+    if (!isSource(source)) return
+    source.once('close', () => {
+      if (!this.#isClientGone || this.#phase !== 'open' || this.#head === undefined || source.readableEnded) return
+      this.#phase = 'ended'
+      this.#outlet.stop()
+      this.#settle(this.#head, encodeUnkept(this.#head))
+    })
   }
 
   /** As Node does for an answer that comes in one piece. */
@@ -265,6 +280,12 @@ export class Capture implements Interceptor {
 
 function isData(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === 'string' || isBytes(chunk)
+}
+
+function isSource(
+  source: unknown,
+): source is { once(event: string, listener: () => void): unknown; readonly readableEnded: boolean } {
+  return typeof source === 'object' && source !== null && 'once' in source && 'readableEnded' in source
 }
 
 function firstFunction(...values: readonly unknown[]): Callback | undefined {

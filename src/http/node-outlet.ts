@@ -115,7 +115,9 @@ export class Outlet {
     this.#bytesPassed += chunk.data.length
     if (this.#bytesPassed < this.#lengthDeclared)
       return this.#originals.write.call(this.#response, chunk.data, chunk.encoding, chunk.callback)
-    this.#pending.push(chunk)
+    // Whoever waits for this chunk before it ends the answer must not wait for the end.
+    later(chunk.callback)
+    this.#pending.push({ ...chunk, callback: undefined })
     return true
   }
 }

@@ -1,5 +1,5 @@
 import { StoreDataError } from '../core/errors.ts'
-import { rollBack, sqliteCode, type SqliteDatabase, type SqliteStatement } from './sqlite-file.ts'
+import { isLocked, rollBack, sqliteCode, type SqliteDatabase, type SqliteStatement } from './sqlite-file.ts'
 
 /** Work inside a transaction, at its time: milliseconds since 1970. It may be run more than once, after a rollback. */
 export type Work<Result> = (now: number) => Result
@@ -112,8 +112,7 @@ export class TransactionQueue {
 
   /** Nothing was applied. Decisions may be made again: those that are not to blame go first in the next transaction. */
   #failed(jobs: readonly Job[], running: Job | undefined, error: unknown): void {
-    const code = sqliteCode(error)
-    this.#isBusy = code === 'BUSY' || code === 'LOCKED'
+    this.#isBusy = isLocked(error)
     if (this.#isBusy) return this.#tryLater(jobs, error)
     if (running === undefined || !isOfData(error)) return rejectAll(jobs, failure(error))
     running.reject(

@@ -4,7 +4,7 @@ import { ClosedError, OptionsError, StoreOpenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../core/store.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
-import { openError, openFile, pragma, sqliteCode, type SqliteDatabase, type SqliteDriver } from './sqlite-file.ts'
+import { isLocked, openError, openFile, pragma, type SqliteDatabase, type SqliteDriver } from './sqlite-file.ts'
 import { TransactionQueue } from './sqlite-queue.ts'
 import { SqliteRecords, type Slice } from './sqlite-records.ts'
 
@@ -186,7 +186,7 @@ class SqliteStore implements Store {
       })
       return true
     } catch (error) {
-      if (isLastTry || sqliteCode(error) !== 'BUSY') throw error
+      if (isLastTry || !isLocked(error)) throw error
       return false
     }
   }
@@ -197,12 +197,8 @@ async function nodeDriver(): Promise<SqliteDriver> {
   try {
     return (await import('node:sqlite')).DatabaseSync
   } catch (cause) {
-    throw new StoreOpenError(
-      "this runtime has no node:sqlite: use Node 22.13 or newer, or give better-sqlite3's Database as driver",
-      {
-        cause,
-      },
-    )
+    const remedy = "use Node 22.13 or newer, or give better-sqlite3's Database as driver"
+    throw new StoreOpenError(`this runtime has no node:sqlite: ${remedy}`, { cause })
   }
 }
 

@@ -56,6 +56,11 @@ const waysOfNode: Readonly<Record<string, Handler>> = {
     }
     response.end()
   },
+  'write with a declared length and wait for each callback': async (_, response) => {
+    response.setHeader('content-length', 3)
+    for (const chunk of ['a', 'b', 'c']) await new Promise((resolve) => response.write(chunk, resolve))
+    response.end()
+  },
   'write and wait for each callback': async (_, response) => {
     for (const chunk of ['a', 'b', 'c']) await new Promise((resolve) => response.write(chunk, resolve))
     response.end()

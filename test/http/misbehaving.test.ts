@@ -6,6 +6,7 @@ import { test } from 'node:test'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import type { Response } from 'express'
 import { refusal } from 'onceward'
 import { ask, begin, codeOf, isReplay, type Answered } from './contract/ask.ts'
 import { frameworks, serve, type Framework, type Handler, type Served, type Serving } from './serving.ts'
@@ -123,6 +124,30 @@ scenario('a handler that throws at once is interrupted, and runs again', framewo
     show: async (_, send) => {
       assert.deepEqual([(await send()).status, (await send()).status], [500, 500])
       assert.equal(runs, 2)
+    },
+  }
+})
+
+scenario('what a handler answers after it threw goes nowhere', ['node'], () => {
+  let runs = 0
+  const thrown = new Error('thrown')
+  const handler: Handler = (_, response) => {
+    runs += 1
+    setTimeout(() => {
+      response.write('too ')
+      response.end('late')
+    }, 20)
+    throw thrown
+  }
+  return {
+    handler,
+    show: async ({ errors }, send) => {
+      assert.equal(codeOf(await send()), 'idempotency_handler_failed')
+      await sleep(60)
+      assert.equal(codeOf(await send()), 'idempotency_handler_failed')
+      await sleep(60)
+      assert.equal(runs, 2)
+      assert.deepEqual(errors, [thrown, thrown])
     },
   }
 })
@@ -326,6 +351,10 @@ scenario('a scope may be found out asynchronously', frameworks, () => ({
 const file = join(mkdtempSync(join(tmpdir(), 'onceward-')), 'large.txt')
 writeFileSync(file, 'z'.repeat(900_000))
 
+/** More than sockets take in before anybody reads. */
+const large = join(mkdtempSync(join(tmpdir(), 'onceward-')), 'huge.txt')
+writeFileSync(large, Buffer.alloc(30_000_000))
+
 /** Handlers whose client goes away before, or while, they answer. */
 const forsaken: Readonly<Record<string, Handler>> = {
   'pipes a file': (_, response) => void createReadStream(file).pipe(response),
@@ -384,3 +413,20 @@ for (const [way, handler] of Object.entries(forsaken))
       }
     },
   )
+
+scenario('a file whose client goes away while it is sent counts as an answer that was not kept', ['express', 'express4'], () => {
+  let runs = 0
+  const handler: Handler = (_, response) => {
+    runs += 1
+    ;(response as Response).sendFile(large)
+  }
+  return {
+    handler,
+    show: async ({ url }, send) => {
+      const response = await begin(url, { path: '/', key: 'k1' })
+      response.destroy()
+      assert.equal(codeOf(await send()), 'idempotency_outcome_not_kept')
+      assert.equal(runs, 1)
+    },
+  }
+})

@@ -173,7 +173,7 @@ for (const framework of ['express', 'express4'] as const) {
       request.resume().on('end', () => next())
     }
     const onDisk = (request: Request, _response: unknown, next: () => void): void => {
-      Object.assign(request, { file: { fieldname: 'f', mimetype: 'x', size: 1, path: '/elsewhere' } })
+      Object.assign(request, { body: {}, file: { fieldname: 'f', mimetype: 'x', size: 1, path: '/elsewhere' } })
       request.resume().on('end', () => next())
     }
     const eavesdropper = (request: Request, _response: unknown, next: () => void): void => {
@@ -245,6 +245,25 @@ for (const framework of frameworks) {
         `${large('a')}${large('a')}${rawPost('/', ['Idempotency-Key: b'], 'end').toString()}`,
       )
       assert.equal(answers.match(/\r\n\r\ndone/g)?.length, 3)
+    } finally {
+      await served.close()
+    }
+  })
+
+  test(`${framework}: a body that no handler reads does not stay in memory`, async () => {
+    const requests: IncomingMessage[] = []
+    const remember = (request: IncomingMessage, _: unknown, next: () => void): void => {
+      requests.push(request)
+      next()
+    }
+    const served = await serve(framework, (_, response) => response.end('done'), { before: [remember] })
+    try {
+      for (const body of ['one', 'one', 'two']) await ask(served.url, { path: '/', key: 'k1', body })
+      while (requests.some(({ readableLength }) => readableLength > 0)) await new Promise(setImmediate)
+      assert.deepEqual(
+        requests.map(({ readableEnded }) => readableEnded),
+        [true, true, true],
+      )
     } finally {
       await served.close()
     }

@@ -12,7 +12,7 @@ const say = (line: string): void => void writeSync(1, `${line}\n`)
 
 /** Claims each of a hundred operations in an order of its own, and says which it got. */
 async function race(store: Store): Promise<void> {
-  const keys = Array.from({ length: 100 }, (_, index) => `k${index}`).sort(() => Math.random() - 0.5)
+  const keys = Array.from({ length: 100 }, (_, index) => `k${index}`).toSorted(() => Math.random() - 0.5)
   for (const key of keys) {
     const [result] = await store.claim([claimOf(key, { owner })])
     if (result?.state === 'claimed') say(key)

@@ -32,8 +32,7 @@ for (const { name, driver } of drivers)
     })
 
     test('the guarantee is read from the connection, not assumed', async (t) => {
-      const weak = tapped(driver, { before: () => undefined })
-      class Weak extends weak {
+      class Weak extends tapped(driver, { before: () => undefined }) {
         override exec(sql: string): unknown {
           return super.exec(sql.replace('synchronous = FULL', 'synchronous = NORMAL'))
         }
@@ -87,6 +86,19 @@ for (const { name, driver } of drivers)
       await refuses(file, { driver }, /writ/)
       await refuses(`${file}.open`, { driver }, /writ/)
       await refuses(join(disk.path, 'new.db'), { driver }, /may write/)
+    })
+
+    test('a file system that cannot have WAL is refused', async (t) => {
+      class Network extends tapped(driver, { before: () => undefined }) {
+        override exec(sql: string): unknown {
+          return super.exec(sql.replace('journal_mode = WAL', 'journal_mode = DELETE'))
+        }
+      }
+      await refuses(
+        newFile(t),
+        { driver: Network },
+        /journal mode is 'delete'.*network file systems: put the file on a local disk/,
+      )
     })
 
     test('a file whose text is not UTF-8 is refused', async (t) => {

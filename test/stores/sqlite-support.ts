@@ -95,7 +95,7 @@ export function outcomeOf(body: Uint8Array | string, meta = 'text'): Outcome {
   return { kept: true, meta, body: typeof body === 'string' ? new TextEncoder().encode(body) : body }
 }
 
-export function sha256(text: string): string {
+function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex')
 }
 

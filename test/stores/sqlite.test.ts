@@ -33,7 +33,11 @@ class Child {
 
   /** Resolves when it has said so many lines. */
   async said(lines: number): Promise<void> {
-    while (this.lines.length < lines) await new Promise<void>((resolve) => (this.#heard = resolve))
+    let hasEnded = false
+    const ended = this.ended.then(() => (hasEnded = true))
+    while (this.lines.length < lines && !hasEnded)
+      await Promise.race([new Promise<void>((resolve) => (this.#heard = resolve)), ended])
+    assert.ok(this.lines.length >= lines, 'the process ended before it had said so much')
   }
 
   go(): void {
@@ -178,9 +182,9 @@ for (const { name, driver } of drivers)
       const stores = [await opened(t, file, { driver }), await opened(t, file, { driver })]
       const keys = Array.from({ length: 50 }, (_, index) => `k${index}`)
       const results = await Promise.all(
-        stores.flatMap((store) => keys.map(async (key) => store.claim([claimOf(key)]).then(([result]) => ({ key, result })))),
+        stores.flatMap((store) => keys.map(async (key) => store.claim([claimOf(key)]).then(([found]) => ({ key, found })))),
       )
-      const claimed = results.filter(({ result }) => result?.state === 'claimed').map(({ key }) => key)
+      const claimed = results.filter(({ found }) => found?.state === 'claimed').map(({ key }) => key)
       assert.deepEqual(claimed.toSorted(), keys.toSorted())
     })
 
