@@ -161,17 +161,14 @@ export class ClosedError extends OncewardError {
   }
 }
 
-/** The store did not answer, or refused. */
+/** The store did not answer, or failed. */
 export class StoreUnavailableError extends OncewardError {
   override readonly name = 'StoreUnavailableError'
   readonly code = 'store_unavailable'
 
-  constructor(cause: unknown) {
-    super(
-      `the store did not answer (${cause instanceof Error ? cause.message : String(cause)}); the handler was not run: ` +
-        'ask again with the same key when the store is back',
-      { cause },
-    )
+  /** @param consequence what that means for the call, and what to do */
+  constructor(cause: unknown, consequence = 'the handler was not run: ask again with the same key when the store is back') {
+    super(`the store did not answer (${cause instanceof Error ? cause.message : String(cause)}); ${consequence}`, { cause })
   }
 }
 

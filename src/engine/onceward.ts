@@ -1,5 +1,5 @@
 import { canonicalValue } from '../core/canonical-value.ts'
-import { ClosedError } from '../core/errors.ts'
+import { ClosedError, StoreUnavailableError, isOncewardError } from '../core/errors.ts'
 import { fingerprint } from '../core/fingerprint.ts'
 import { checkOperation, operationId, type Operation, type Sha256 } from '../core/operation.ts'
 import { checkResolution, decidedOutcome } from './resolution.ts'
@@ -109,7 +109,9 @@ export class Onceward implements Once {
   async peek(operation: Operation): Promise<Peek> {
     this.#checkOpen()
     const id = this.#idOf(operation)
-    const [view] = await this.#calls.call('find', () => this.#calls.store.find([id]))
+    const [view] = await this.#calls
+      .call('find', () => this.#calls.store.find([id]))
+      .catch(unavailable('nothing was changed: look again when the store is back'))
     return peekAt(view ?? null)
   }
 
@@ -118,9 +120,9 @@ export class Onceward implements Once {
     const id = this.#idOf(operation)
     checkResolution(resolution)
     const outcome = decidedOutcome(as, this.#settings.outcomeBytesMax)
-    const [result] = await this.#calls.call('resolve', () =>
-      this.#calls.store.settle([{ kind: 'resolve', id, outcome, resolution }]),
-    )
+    const [result] = await this.#calls
+      .call('resolve', () => this.#calls.store.settle([{ kind: 'resolve', id, outcome, resolution }]))
+      .catch(unavailable('whether the operation was resolved is unknown: peek at it when the store is back'))
     if (result === 'ok' && this.#settings.onEvent !== undefined) {
       const { actor, reason } = resolution
       this.#emit({ type: 'resolved', ...this.#aboutOperation(operation), durationMs: 0, actor, reason })
@@ -197,5 +199,12 @@ export class Onceward implements Once {
 
   #aboutOperation({ scope, name, key }: Operation): { scopeDigest: string; name: string; key: string } {
     return { scopeDigest: this.sha256(scope).slice(0, 16), name, key }
+  }
+}
+
+/** Turns a store's failure into the library's error. */
+function unavailable(consequence: string): (error: unknown) => never {
+  return (error) => {
+    throw isOncewardError(error) ? error : new StoreUnavailableError(error, consequence)
   }
 }
