@@ -7,6 +7,8 @@ import { subjectOf, type Subject } from './contract/harness.ts'
 
 const program = new URL('../fixture/server.ts', import.meta.url).pathname
 
+const running = new Set<ChildProcess>()
+
 /** A fixture in a process of its own. */
 export interface Child extends Subject {
   readonly process: ChildProcess
@@ -43,8 +45,16 @@ export function freshPath(name: string): string {
   return join(mkdtempSync(join(tmpdir(), 'onceward-')), name)
 }
 
+/** Ends whatever still runs: a test that fails leaves its children, and they would keep the test's process. */
+export function killAll(): void {
+  for (const child of running) child.kill('SIGKILL')
+}
+
 function run(args: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+  return child
 }
 
 async function endOf(child: ChildProcess, signal: NodeJS.Signals | undefined): Promise<number | string | null> {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { suite, test } from 'node:test'
-import { freshPath, refusal, startChild, type Child } from './child.ts'
+import { after, suite, test } from 'node:test'
+import { freshPath, killAll, refusal, startChild, type Child } from './child.ts'
 import { isReplay } from './contract/ask.ts'
 import { parseOptions, UsageError } from '../fixture/options.ts'
 
@@ -10,6 +10,8 @@ function sharing(framework: string, more: readonly string[] = []): () => Promise
   const files = ['--store', `sqlite:${freshPath('onceward.db')}`, '--effects', freshPath('effects.jsonl')]
   return () => startChild(['--framework', framework, ...files, ...more])
 }
+
+after(killAll)
 
 // Processes mostly start and wait.
 suite('processes', { concurrency: 3 }, () => {
@@ -32,15 +34,15 @@ suite('processes', { concurrency: 3 }, () => {
     test(`${framework}: a process that stands still longer than its lease answers with what its successor did`, async () => {
       const start = sharing(framework, ['--lease-ms', '600', '--wait-ms', '30000'])
       const [late, successor] = await Promise.all([start(), start()])
-      const answer = late.ask({ path: '/slow?ms=500', key: 'k1' })
-      await sleep(200)
+      const answer = late.ask({ path: '/slow?ms=1500', key: 'k1' })
+      await sleep(300)
       late.process.kill('SIGSTOP')
-      const taken = await successor.ask({ path: '/slow?ms=500', key: 'k1' })
+      const taken = await successor.ask({ path: '/slow?ms=1500', key: 'k1' })
       late.process.kill('SIGCONT')
       const outdone = await answer
-      assert.equal(taken.text, 'slept:500 effect:1')
+      assert.equal(taken.text, 'slept:1500 effect:1')
       assert.deepEqual([outdone.text, isReplay(outdone)], [taken.text, true])
-      assert.equal((await successor.ask({ path: '/slow?ms=500', key: 'k1' })).text, taken.text)
+      assert.equal((await successor.ask({ path: '/slow?ms=1500', key: 'k1' })).text, taken.text)
       await Promise.all([late.end('SIGTERM'), successor.end('SIGTERM')])
     })
 
