@@ -30,5 +30,5 @@ export const utf8: (text: string) => Uint8Array =
 /** The text of UTF-8 bytes that are known to be well-formed. */
 export const textOf: (bytes: Uint8Array) => string =
   typeof Buffer === 'function'
-    ? (bytes) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8')
+    ? (bytes) => (Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)).toString('utf8')
     : (bytes) => decoder.decode(bytes)

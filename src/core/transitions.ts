@@ -47,6 +47,8 @@ export interface Decision<Result> {
   readonly record: OperationRecord | null
 }
 
+const noSteps: readonly Step[] = []
+
 /** The transition table: what a claim finds at `now`, by the store's clock, and what it leaves. */
 export function decideClaim(record: OperationRecord | null, claim: Claim, now: number): Decision<ClaimResult> {
   const state = record === null ? 'absent' : stateAt(record, now)
@@ -145,26 +147,27 @@ function resolve(
 }
 
 function firstAttempt(claim: Claim, now: number): Decision<ClaimResult> {
+  const { id, scope, name, key, fingerprint, policy, owner, leaseMs } = claim
   const record: OperationRecord = {
-    id: claim.id,
-    scope: claim.scope,
-    name: claim.name,
-    key: claim.key,
-    fingerprint: claim.fingerprint,
-    policy: claim.policy,
+    id,
+    scope,
+    name,
+    key,
+    fingerprint,
+    policy,
     state: 'running',
     attempt: 1,
-    owner: claim.owner,
-    leaseUntil: now,
+    owner,
+    leaseUntil: now + leaseMs,
     cause: null,
     createdAt: now,
     endedAt: null,
-    expiresAt: null,
+    expiresAt: expiryOf(policy, 1, now + leaseMs),
     outcome: null,
-    steps: [],
+    steps: noSteps,
     resolution: null,
   }
-  return { result: { state: 'claimed', attempt: 1, steps: [] }, record: leased(record, claim.leaseMs, now) }
+  return { result: { state: 'claimed', attempt: 1, steps: noSteps }, record }
 }
 
 function sameAttempt(record: OperationRecord, claim: Claim, now: number): Decision<ClaimResult> {
@@ -178,17 +181,21 @@ function nextAttempt(record: OperationRecord, claim: Claim, now: number): Decisi
   return { result: { state: 'claimed', attempt, steps: record.steps }, record: leased(running, claim.leaseMs, now) }
 }
 
-/** A running record with a new lease. Should it lapse, it expires `ttlMs` after that, or never if it is then held. */
+/** A running record with a new lease. */
 function leased(record: OperationRecord, leaseMs: number, now: number): OperationRecord {
   const leaseUntil = now + leaseMs
-  const held = isHeldAfter(record.policy, 'lapsed', record.attempt)
-  return { ...record, leaseUntil, expiresAt: held ? null : leaseUntil + record.policy.ttlMs }
+  return { ...record, leaseUntil, expiresAt: expiryOf(record.policy, record.attempt, leaseUntil) }
+}
+
+/** Should the lease lapse, the record expires `ttlMs` after that, or never if it is then held. */
+function expiryOf(policy: Policy, attempt: number, leaseUntil: number): number | null {
+  return isHeldAfter(policy, 'lapsed', attempt) ? null : leaseUntil + policy.ttlMs
 }
 
 function completed(record: OperationRecord, outcome: Outcome, now: number): OperationRecord {
   const expiresAt = now + record.policy.ttlMs + record.policy.rememberMs
   // Steps have served: no attempt follows a completed one.
-  return { ...record, state: 'completed', leaseUntil: now, cause: null, endedAt: now, expiresAt, outcome, steps: [] }
+  return { ...record, state: 'completed', leaseUntil: now, cause: null, endedAt: now, expiresAt, outcome, steps: noSteps }
 }
 
 function interrupted(record: OperationRecord, cause: InterruptionCause, now: number): OperationRecord {

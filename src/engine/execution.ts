@@ -52,11 +52,16 @@ export interface ExecutionContext {
 type Work = (attempt: Attempt) => Promise<Ending>
 
 /** Runs the call's work, or finds out what the operation ended with. */
-export async function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
+export function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
   call.signal?.throwIfAborted()
   refuseNested(context.inside.getStore(), call)
   const flying = context.flights.get(call.id)
   if (flying === undefined) return lead(context, call, context.flights.begin(call.id, call.fingerprint), work)
+  return follow(context, call, flying, work)
+}
+
+/** Waits for the flight's leader; leads on where that leaves without an answer for the others. */
+async function follow(context: ExecutionContext, call: Call, flying: Flight, work: Work): Promise<ExecuteResult> {
   const news = await flying.follow(call, () => context.emit(call, { type: 'waiting' }))
   if (news === 'lead') return lead(context, call, flying, work)
   tell(context, call, news)

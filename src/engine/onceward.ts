@@ -83,16 +83,12 @@ export class Onceward implements Once {
     return thrownUnlessCompleted(await this.try(request, work)).value
   }
 
-  async try<Value>(request: RunRequest, work: (attempt: Attempt) => Promise<Value> | Value): Promise<TryResult<Value>> {
-    const call = this.#call(request, () => this.#fingerprintOf(request.input))
-    return tried(work, (encoding) => this.#execute(call, encoding))
+  try<Value>(request: RunRequest, work: (attempt: Attempt) => Promise<Value> | Value): Promise<TryResult<Value>> {
+    return tried(work, (encoding) => this.#execute(request, encoding, () => this.#fingerprintOf(request.input)))
   }
 
-  async execute(request: ExecuteRequest, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
-    return this.#execute(
-      this.#call(request, () => request.fingerprint),
-      work,
-    )
+  execute(request: ExecuteRequest, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
+    return this.#execute(request, work, () => request.fingerprint)
   }
 
   operation<Input, Value>(
@@ -153,8 +149,13 @@ export class Onceward implements Once {
     })
   }
 
-  async #execute(call: Call, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
+  async #execute(
+    request: Operation & OperationOptions,
+    work: (attempt: Attempt) => Promise<Ending>,
+    fingerprintOf: () => string,
+  ): Promise<ExecuteResult> {
     this.#checkOpen()
+    const call = this.#call(request, fingerprintOf)
     this.#sweeper.start()
     this.#running += 1
     try {
