@@ -35,14 +35,15 @@ const schemaReadableBy = 1
 
 /**
  * The schema, as it stands with the default name. Records lie in the order in which they came, so that the pages a transaction
- * writes are few and recent; only the index of the identities is written at random places. `sweep_at` is never later than when the
- * sweeper has to do something about the record, and may be earlier: so a completion, which moves `expires_at`, need not touch the
- * index. Steps lie beside the records: few have any. A NULL in `kept` says that there is no outcome, one in `expires_at` that
- * the record never expires.
+ * writes are few and recent. Only the index of the identities is written at random places, and they are digests: their first bytes
+ * tell nearly all apart, and make the index a third as large. That there is one row an operation is seen to by the write lock.
+ * `sweep_at` is never later than when the sweeper has to do something about the record, and may be earlier: so a completion, which
+ * moves `expires_at`, need not touch the index. Steps lie beside the records: few have any. A NULL in `kept` says that there is no
+ * outcome, one in `expires_at` that the record never expires.
  */
 const SCHEMA = `
 CREATE TABLE "onceward" (
-  id BLOB NOT NULL UNIQUE,
+  id BLOB NOT NULL,
   scope TEXT NOT NULL,
   name TEXT NOT NULL,
   key TEXT NOT NULL,
@@ -67,6 +68,7 @@ CREATE TABLE "onceward" (
   reason TEXT,
   sweep_at INTEGER
 );
+CREATE INDEX "onceward_id" ON "onceward" (substr(id, 1, 6));
 CREATE INDEX "onceward_sweep" ON "onceward" (sweep_at) WHERE sweep_at IS NOT NULL;
 CREATE TABLE "onceward_steps" (
   id BLOB NOT NULL,
@@ -105,7 +107,7 @@ PRAGMA synchronous = FULL;
 PRAGMA fullfsync = ON;
 PRAGMA checkpoint_fullfsync = ON;
 PRAGMA cache_size = -2000;
-PRAGMA wal_autocheckpoint = 4000;
+PRAGMA wal_autocheckpoint = 16000;
 `
 
 /**
@@ -170,7 +172,7 @@ function prepareSchema(database: SqliteDatabase, { table, migrate }: SqliteFile)
 function isSchemaThere(database: SqliteDatabase, table: string): boolean {
   const names = new Set((database.prepare(NAMES).all() as { name: string }[]).map(({ name }) => name))
   if (names.has(`${table}_schema`.toLowerCase())) return true
-  const foreign = ['', '_steps', '_sweep'].find((part) => names.has(`${table}${part}`.toLowerCase()))
+  const foreign = ['', '_id', '_sweep', '_steps'].find((part) => names.has(`${table}${part}`.toLowerCase()))
   if (foreign === undefined) return false
   throw new StoreOpenError(`it has a table or index '${table}${foreign}' that is not Onceward's: give another name as 'table'`)
 }

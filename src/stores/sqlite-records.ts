@@ -13,23 +13,16 @@ import {
 import { isMeant, viewAt } from '../core/view.ts'
 import { named, type SqliteDatabase, type SqliteStatement, type SqliteValue } from './sqlite-file.ts'
 
-/** A first attempt. Does nothing where there is a row, were it an expired one. */
+/** What a claim looks at first, and where most find all they need: no row, or an outcome. */
+const SELECT_OUTCOME = `
+SELECT fingerprint, state, ended_at + ttl_ms AS outcome_until, kept, CAST(meta AS BLOB) AS meta, body
+FROM "onceward" WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?`
+
+/** A first attempt. That there is no row yet is known from this same transaction. */
 const INSERT_RECORD = `
 INSERT INTO "onceward" (id, scope, name, key, fingerprint, ttl_ms, remember_ms, holds, attempts_max, created_at,
   state, attempt, owner, lease_until, expires_at, steps, sweep_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?) ON CONFLICT (id) DO NOTHING`
-
-/**
- * The line of the transition table that answers most repeats: completed, and the outcome has not outlived its ttl (so neither has
- * the record, whose expiry is `remember_ms` later). There the fingerprint alone tells a replay from a mismatch.
- */
-const SELECT_OUTCOME = `
-SELECT fingerprint, kept, CAST(meta AS BLOB) AS meta, body FROM "onceward" WHERE id = ? AND state = 'completed' AND ended_at + ttl_ms > ?`
-
-const UPDATE_RECORD = `
-UPDATE "onceward" SET state = ?, attempt = ?, owner = ?, lease_until = ?, cause = ?, ended_at = ?, expires_at = ?, steps = ?,
-  kept = ?, meta = ?, body = ?, actor = ?, reason = ?, sweep_at = ?
-WHERE id = ?`
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?)`
 
 /**
  * The commonest line of the settlement table in one statement: running, not expired, under this very fence, and without steps that
@@ -39,35 +32,45 @@ WHERE id = ?`
 const COMPLETE_RECORD = `
 UPDATE "onceward" SET state = 'completed', lease_until = ?, ended_at = ?, expires_at = ? + ttl_ms + remember_ms,
   kept = ?, meta = ?, body = ?
-WHERE id = ? AND state = 'running' AND attempt = ? AND owner = ? AND steps = 0 AND (expires_at IS NULL OR expires_at > ?)`
+WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?
+  AND state = 'running' AND attempt = ? AND owner = ? AND steps = 0 AND (expires_at IS NULL OR expires_at > ?)`
 
 /** Words are read as bytes: Node 22 cuts a text at its first NUL. */
 const SELECT_RECORD = `
-SELECT id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
-FROM "onceward" WHERE id = ?`
+FROM "onceward" WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?`
 
-/** As above without the bodies, which may be large and of which most are not meant. */
+/**
+ * As above, the next ones in the order of the identities, without the bodies: they may be large, and most are not meant. A listing
+ * begins behind no bytes, of which `substr` makes NULL.
+ */
 const SELECT_SLICE = `
-SELECT id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, NULL AS body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
-FROM "onceward" WHERE id > ? ORDER BY id LIMIT ?`
+FROM "onceward" WHERE substr(id, 1, 6) >= ifnull(substr(?, 1, 6), x'') AND id > ? ORDER BY substr(id, 1, 6), id LIMIT ?`
 
-/** As above, of records that may have expired; their own times tell. */
+/** As above, records that may have expired; their own times tell. */
 const SELECT_DUE = `
-SELECT id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, NULL AS body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
 FROM "onceward" WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
 
+/** What was read is written by its rowid, which is its own until the transaction ends. */
+const UPDATE_RECORD = `
+UPDATE "onceward" SET state = ?, attempt = ?, owner = ?, lease_until = ?, cause = ?, ended_at = ?, expires_at = ?, steps = ?,
+  kept = ?, meta = ?, body = ?, actor = ?, reason = ?, sweep_at = ?
+WHERE rowid = ?`
+
 const MAKE_TOMBSTONE = `
-UPDATE "onceward" SET state = 'tombstone', kept = NULL, meta = NULL, body = NULL, sweep_at = expires_at WHERE id = ?`
+UPDATE "onceward" SET state = 'tombstone', kept = NULL, meta = NULL, body = NULL, sweep_at = expires_at WHERE rowid = ?`
 
-const SWEEP_LATER = `UPDATE "onceward" SET sweep_at = ? WHERE id = ?`
+const SWEEP_LATER = `UPDATE "onceward" SET sweep_at = ? WHERE rowid = ?`
 
-const DELETE_RECORD = `DELETE FROM "onceward" WHERE id = ?`
+const DELETE_RECORD = `DELETE FROM "onceward" WHERE rowid = ?`
 
 const SELECT_STEPS = `
 SELECT CAST(name AS BLOB) AS name, kept, CAST(meta AS BLOB) AS meta, body FROM "onceward_steps" WHERE id = ? ORDER BY position`
@@ -76,25 +79,30 @@ const INSERT_STEP = `INSERT INTO "onceward_steps" (id, position, name, kept, met
 
 const DELETE_STEPS = `DELETE FROM "onceward_steps" WHERE id = ?`
 
-interface BodyRow {
+/** The columns of an outcome, or of a step's result. */
+interface ResultRow {
   readonly kept: number | null
   readonly meta: Uint8Array | null
   readonly body: Uint8Array | null
 }
 
-interface OutcomeRow extends BodyRow {
-  readonly fingerprint: string
-}
-
-interface StepRow extends BodyRow {
+interface StepRow extends ResultRow {
   readonly name: Uint8Array
 }
 
-interface Row extends OutcomeRow {
+interface OutcomeRow extends ResultRow {
+  readonly fingerprint: string
+  readonly state: RecordState
+  readonly outcome_until: number | null
+}
+
+interface Row extends ResultRow {
+  readonly rowid: number
   readonly id: Uint8Array
   readonly scope: Uint8Array
   readonly name: Uint8Array
   readonly key: Uint8Array
+  readonly fingerprint: string
   readonly ttl_ms: number
   readonly remember_ms: number
   readonly holds: number
@@ -112,43 +120,57 @@ interface Row extends OutcomeRow {
   readonly reason: Uint8Array | null
 }
 
-/** A part of a listing. */
-export interface Slice {
-  readonly meant: readonly RecordView[]
+/** A record and where it lies. */
+interface Found {
+  readonly row: Row
+  readonly record: OperationRecord
+}
+
+/** Which records are meant: at most `limit` of those behind the identity `after`. */
+export interface Wanted {
+  readonly filter: RecordFilter
+  readonly after: string
+  readonly limit: number
+}
+
+/** What one slice of a long call did. */
+export interface Slice<Result> {
+  readonly result: Result
   /** The identity after which it goes on; null at the end. */
   readonly next: string | null
 }
+
+/** Rows looked at in one transaction of a listing, a purge or a sweep: the calls of others go in between. */
+const sliceRows = 100
 
 /**
  * The records of one file. Every method is to be called inside a transaction, and one that changes something inside one that holds
  * the write lock: between its reading and its writing nobody else decides.
  */
 export class SqliteRecords {
-  readonly #insert: SqliteStatement
   readonly #selectOutcome: SqliteStatement
-  readonly #update: SqliteStatement
+  readonly #insert: SqliteStatement
   readonly #complete: SqliteStatement
   readonly #select: SqliteStatement
   readonly #selectSlice: SqliteStatement
   readonly #selectDue: SqliteStatement
+  readonly #update: SqliteStatement
   readonly #makeTombstone: SqliteStatement
   readonly #sweepLater: SqliteStatement
   readonly #delete: SqliteStatement
   readonly #selectSteps: SqliteStatement
   readonly #insertStep: SqliteStatement
   readonly #deleteSteps: SqliteStatement
-  /** Whether the claim before found an outcome: then the next is likely to, and is looked up first. Either order is right. */
-  #repeats = false
 
   constructor(database: SqliteDatabase, table: string) {
     const prepare = (sql: string): SqliteStatement => database.prepare(named(sql, table))
-    this.#insert = prepare(INSERT_RECORD)
     this.#selectOutcome = prepare(SELECT_OUTCOME)
-    this.#update = prepare(UPDATE_RECORD)
+    this.#insert = prepare(INSERT_RECORD)
     this.#complete = prepare(COMPLETE_RECORD)
     this.#select = prepare(SELECT_RECORD)
     this.#selectSlice = prepare(SELECT_SLICE)
     this.#selectDue = prepare(SELECT_DUE)
+    this.#update = prepare(UPDATE_RECORD)
     this.#makeTombstone = prepare(MAKE_TOMBSTONE)
     this.#sweepLater = prepare(SWEEP_LATER)
     this.#delete = prepare(DELETE_RECORD)
@@ -157,140 +179,144 @@ export class SqliteRecords {
     this.#deleteSteps = prepare(DELETE_STEPS)
   }
 
+  /** Where there is no row, or an outcome that has not outlived its ttl, the transition table has one line each; else it decides. */
   claim(claim: Claim, now: number): ClaimResult {
     const id = bytes(claim.id)
-    const likely = this.#repeats
-      ? (this.#repeated(id, claim, now) ?? this.#begun(id, claim, now))
-      : (this.#begun(id, claim, now) ?? this.#repeated(id, claim, now))
-    const result = likely ?? this.#decided(id, claim, now)
-    this.#repeats = result.state === 'completed'
-    return result
+    const row = this.#selectOutcome.get(id, id) as OutcomeRow | undefined
+    if (row === undefined) return this.#begin(id, claim, now)
+    if (row.state !== 'completed' || (row.outcome_until ?? 0) <= now) return this.#decide(id, claim, now)
+    return row.fingerprint === claim.fingerprint ? { state: 'completed', outcome: outcomeOf(row) } : { state: 'mismatch' }
   }
 
   settle(settlement: Settlement, now: number): SettleResult {
     const id = bytes(settlement.id)
     if (settlement.kind === 'complete' && this.#completed(id, settlement, now)) return 'ok'
-    const record = this.#read(id)
-    const { result, record: after } = decideSettlement(record, settlement, now)
-    this.#write(id, record, after, now)
+    const found = this.#find(id)
+    const { result, record } = decideSettlement(found?.record ?? null, settlement, now)
+    if (found !== null) this.#write(found, record, now)
     return result
   }
 
   view(id: string, now: number): RecordView | null {
-    return viewAt(this.#read(bytes(id)), now)
+    return viewAt(this.#find(bytes(id))?.record ?? null, now)
   }
 
-  /** Of the next `rows` rows in the order of the identities those that are meant, their outcomes without bodies. */
-  slice(filter: RecordFilter, after: string, rows: number, now: number): Slice {
-    const read = this.#selectSlice.all(Buffer.from(after, 'hex'), rows) as Row[]
-    const views = read.map((row) => viewAt(recordOf(row, []), now)).filter((view) => view !== null)
-    const last = read.length < rows ? undefined : read.at(-1)
-    return { meant: views.filter((view) => isMeant(view, filter, now)), next: last === undefined ? null : hex(last.id) }
+  /** Of the next rows in the order of the identities those that are meant. */
+  list({ filter, after, limit }: Wanted, now: number): Slice<readonly RecordView[]> {
+    const { result: rows, next } = this.#slice(after)
+    const meant = rows.filter((row) => isMeantRow(row, filter, now)).slice(0, limit)
+    return { result: meant.map(({ id }) => this.view(hex(id), now)).filter((view) => view !== null), next }
   }
 
-  remove(id: string): void {
-    this.#remove(bytes(id))
+  /** As above: removes them, unless they are running, and says how many they were. */
+  purge({ filter, after, limit }: Wanted, now: number): Slice<number> {
+    const { result: rows, next } = this.#slice(after)
+    const meant = rows.filter((row) => isMeantRow(row, filter, now) && viewAt(recordOf(row, []), now)?.state !== 'running')
+    const removed = meant.slice(0, limit)
+    for (const row of removed) this.#remove(row)
+    return { result: removed.length, next }
   }
 
-  /** Looks at the `rows` records that are due first: how many there were, and of how many something was removed. */
-  sweep(rows: number, now: number): { readonly due: number; readonly touched: number } {
+  /** Looks at those records, at most `limit`, that are due first: of how many something was removed, and whether more may be due. */
+  sweep(limit: number, now: number): { readonly looked: number; readonly touched: number; readonly more: boolean } {
+    const rows = Math.min(limit, sliceRows)
     const due = this.#selectDue.all(now, rows) as Row[]
     const touched = due.filter((row) => this.#swept(row, now))
-    return { due: due.length, touched: touched.length }
+    return { looked: due.length, touched: touched.length, more: due.length === rows }
+  }
+
+  #begin(id: Uint8Array, claim: Claim, now: number): ClaimResult {
+    const { result, record } = decideClaim(null, claim, now)
+    if (record !== null) this.#add(id, record, now)
+    return result
+  }
+
+  #add(id: Uint8Array, record: OperationRecord, now: number): void {
+    const { scope, name, key, fingerprint, policy, createdAt, owner, leaseUntil, expiresAt } = record
+    const words = [scope, name, key, fingerprint]
+    this.#insert.run(id, ...words, ...policyValues(policy), createdAt, owner, leaseUntil, expiresAt, sweepAt(record, now))
+  }
+
+  #decide(id: Uint8Array, claim: Claim, now: number): ClaimResult {
+    const found = this.#find(id)
+    if (found === null || viewAt(found.record, now) === null) {
+      if (found !== null) this.#remove(found.row)
+      return this.#begin(id, claim, now)
+    }
+    const { result, record } = decideClaim(found.record, claim, now)
+    this.#write(found, record, now)
+    return result
+  }
+
+  #completed(id: Uint8Array, { outcome, attempt, owner }: Extract<Settlement, { kind: 'complete' }>, now: number): boolean {
+    return this.#complete.run(now, now, now, ...resultValues(outcome), id, id, attempt, owner, now).changes === 1
+  }
+
+  /** What a decision changed: nothing when it gave back the record that it was given. */
+  #write({ row, record: before }: Found, after: OperationRecord | null, now: number): void {
+    if (after === before) return
+    if (after === null) return this.#remove(row)
+    this.#update.run(...changingValues(after, now), row.rowid)
+    // Steps are added behind those there are, or all removed.
+    if (after.steps.length < before.steps.length) this.#deleteSteps.run(row.id)
+    for (const [position, { name, result }] of after.steps.entries())
+      if (position >= before.steps.length) this.#insertStep.run(row.id, position, name, ...resultValues(result))
+  }
+
+  #remove({ rowid, id }: Row): void {
+    this.#delete.run(rowid)
+    this.#deleteSteps.run(id)
+  }
+
+  #find(id: Uint8Array): Found | null {
+    const row = this.#select.get(id, id) as Row | undefined
+    if (row === undefined) return null
+    const steps = row.steps === 0 ? [] : (this.#selectSteps.all(id) as StepRow[])
+    return { row, record: recordOf(row, steps.map(stepOf)) }
+  }
+
+  #slice(after: string): Slice<readonly Row[]> {
+    const id = Buffer.from(after, 'hex')
+    const rows = this.#selectSlice.all(id, id, sliceRows) as Row[]
+    const last = rows.length < sliceRows ? undefined : rows.at(-1)
+    return { result: rows, next: last === undefined ? null : hex(last.id) }
   }
 
   #swept(row: Row, now: number): boolean {
     const record = recordOf(row, [])
     const state = stateAt(record, now)
-    if (state === 'absent') this.#remove(row.id)
-    else if (state === 'expired' && record.state === 'completed') this.#makeTombstone.run(row.id)
+    if (state === 'absent') this.#remove(row)
+    else if (state === 'expired' && record.state === 'completed') this.#makeTombstone.run(row.rowid)
     else {
-      this.#sweepLater.run(sweepAt(record, now), row.id)
+      this.#sweepLater.run(sweepAt(record, now), row.rowid)
       return false
     }
     return true
   }
-
-  /** The claim of an operation without a row: the insertion is the decision. */
-  #begun(id: Uint8Array, claim: Claim, now: number): ClaimResult | undefined {
-    const { result, record } = decideClaim(null, claim, now)
-    return record !== null && this.#inserted(id, record, now) ? result : undefined
-  }
-
-  #inserted(id: Uint8Array, record: OperationRecord, now: number): boolean {
-    const { scope, name, key, fingerprint, policy, createdAt, owner, leaseUntil, expiresAt } = record
-    const words = [id, scope, name, key, fingerprint, ...policyValues(policy)]
-    return this.#insert.run(...words, createdAt, owner, leaseUntil, expiresAt, sweepAt(record, now)).changes === 1
-  }
-
-  /** The claim of an operation whose outcome is there. */
-  #repeated(id: Uint8Array, { fingerprint }: Claim, now: number): ClaimResult | undefined {
-    const row = this.#selectOutcome.get(id, now) as OutcomeRow | undefined
-    if (row === undefined) return undefined
-    return row.fingerprint === fingerprint ? { state: 'completed', outcome: outcomeOf(row) } : { state: 'mismatch' }
-  }
-
-  #decided(id: Uint8Array, claim: Claim, now: number): ClaimResult {
-    const record = this.#read(id)
-    if (viewAt(record, now) === null) {
-      this.#remove(id)
-      return this.#begun(id, claim, now) ?? this.#decided(id, claim, now)
-    }
-    const { result, record: after } = decideClaim(record, claim, now)
-    this.#write(id, record, after, now)
-    return result
-  }
-
-  #completed(id: Uint8Array, { outcome, attempt, owner }: Extract<Settlement, { kind: 'complete' }>, now: number): boolean {
-    const { changes } = this.#complete.run(now, now, now, ...outcomeValues(outcome), id, attempt, owner, now)
-    return changes === 1
-  }
-
-  /** What a decision changed: nothing when it gave back the record that it was given. */
-  #write(id: Uint8Array, before: OperationRecord | null, after: OperationRecord | null, now: number): void {
-    if (after === before) return
-    if (after === null) return this.#remove(id)
-    this.#update.run(...changingValues(after, now), id)
-    this.#writeSteps(id, before?.steps ?? [], after.steps)
-  }
-
-  /** A decision adds steps behind those there are, or removes all. */
-  #writeSteps(id: Uint8Array, before: readonly Step[], after: readonly Step[]): void {
-    if (after.length < before.length) this.#deleteSteps.run(id)
-    for (const [index, { name, result }] of after.slice(before.length).entries())
-      this.#insertStep.run(id, before.length + index, name, ...outcomeValues(result))
-  }
-
-  #remove(id: Uint8Array): void {
-    this.#delete.run(id)
-    this.#deleteSteps.run(id)
-  }
-
-  #read(id: Uint8Array): OperationRecord | null {
-    const row = this.#select.get(id) as Row | undefined
-    if (row === undefined) return null
-    const steps = row.steps === 0 ? [] : (this.#selectSteps.all(id) as StepRow[])
-    return recordOf(row, steps.map(stepOf))
-  }
 }
 
-/** The columns that change in a record's life, in the order of the statements. */
+function isMeantRow(row: Row, filter: RecordFilter, now: number): boolean {
+  const view = viewAt(recordOf(row, []), now)
+  return view !== null && isMeant(view, filter, now)
+}
+
+/** The columns that change in a record's life, in the order of the statement. */
 function changingValues(record: OperationRecord, now: number): SqliteValue[] {
   const { state, attempt, owner, leaseUntil, cause, endedAt, expiresAt, steps, outcome, resolution } = record
   const times = [leaseUntil, cause, endedAt, expiresAt]
   const resolved = [resolution?.actor ?? null, resolution?.reason ?? null]
-  return [state, attempt, owner, ...times, steps.length, ...outcomeValues(outcome), ...resolved, sweepAt(record, now)]
+  return [state, attempt, owner, ...times, steps.length, ...resultValues(outcome), ...resolved, sweepAt(record, now)]
 }
 
-/** A bit for each cause after which the operation is held. */
+/** `holds` has a bit for each cause after which the operation is held. */
 function policyValues({ ttlMs, rememberMs, interrupted, attemptsMax }: Policy): SqliteValue[] {
   const { answered, thrown, lapsed } = interrupted
   const holds = (answered === 'hold' ? 1 : 0) + (thrown === 'hold' ? 2 : 0) + (lapsed === 'hold' ? 4 : 0)
   return [ttlMs, rememberMs, holds, attemptsMax]
 }
 
-function outcomeValues(outcome: Outcome | null): SqliteValue[] {
-  return outcome === null ? [null, null, null] : [Number(outcome.kept), outcome.meta, outcome.body]
+function resultValues(result: Outcome | null): SqliteValue[] {
+  return result === null ? [null, null, null] : [Number(result.kept), result.meta, result.body]
 }
 
 /** Never later than when the record, or a part of it, expires, whatever becomes of it; null when nothing does. */
@@ -333,7 +359,7 @@ function stepOf(row: StepRow): Step {
   return { name: text(row.name), result: outcomeOf(row) }
 }
 
-function outcomeOf({ kept, meta, body }: BodyRow): Outcome {
+function outcomeOf({ kept, meta, body }: ResultRow): Outcome {
   return { kept: kept === 1, meta: meta === null ? '' : text(meta), body: plain(body ?? new Uint8Array(0)) }
 }
 

@@ -6,7 +6,7 @@ import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
 import { isLocked, openError, openFile, pragma, type SqliteDatabase, type SqliteDriver } from './sqlite-file.ts'
 import { TransactionQueue } from './sqlite-queue.ts'
-import { SqliteRecords, type Slice } from './sqlite-records.ts'
+import { SqliteRecords } from './sqlite-records.ts'
 
 export type { SqliteDatabase, SqliteDriver, SqliteStatement, SqliteValue } from './sqlite-file.ts'
 
@@ -32,9 +32,6 @@ export interface SqliteOptions {
 export function sqlite(path: string, options: SqliteOptions = {}): Store {
   return new SqliteStore(path, options)
 }
-
-/** Rows looked at in one transaction of a listing, a purge or a sweep: others' calls go in between. */
-const sliceRows = 100
 
 /** What there is while the file is open. */
 interface OpenFile {
@@ -101,10 +98,10 @@ class SqliteStore implements Store {
     let from: string | null = after
     await this.#inSlices(async () => {
       // One more than asked for tells whether there is a next page.
-      const wanted = limit + 1 - found.length
-      const slice = await queue.read((now) => wholeSlice(records, { filter, after: from ?? '', wanted }, now))
-      found.push(...slice.meant)
-      from = slice.next
+      const wanted = { filter, after: from ?? '', limit: limit + 1 - found.length }
+      const { result, next } = await queue.read((now) => records.list(wanted, now))
+      found.push(...result)
+      from = next
       return from !== null && found.length <= limit
     })
     const page = found.slice(0, limit)
@@ -116,10 +113,10 @@ class SqliteStore implements Store {
     let purged = 0
     let from: string | null = ''
     await this.#inSlices(async () => {
-      const wanted = limit - purged
-      const slice = await queue.write((now) => purgeSlice(records, { filter, after: from ?? '', wanted }, now))
-      purged += slice.count
-      from = slice.next
+      const wanted = { filter, after: from ?? '', limit: limit - purged }
+      const { result, next } = await queue.write((now) => records.purge(wanted, now))
+      purged += result
+      from = next
       return from !== null && purged < limit
     })
     return purged
@@ -127,14 +124,12 @@ class SqliteStore implements Store {
 
   async sweep(limit: number): Promise<number> {
     const { queue, records } = this.#opened()
-    let touched = 0
-    let rest = limit
+    let [looked, touched] = [0, 0]
     await this.#inSlices(async () => {
-      const rows = Math.min(rest, sliceRows)
-      const slice = await queue.write((now) => records.sweep(rows, now))
+      const slice = await queue.write((now) => records.sweep(limit - looked, now))
+      looked += slice.looked
       touched += slice.touched
-      rest -= rows
-      return slice.due === rows && rest > 0
+      return slice.more && looked < limit
     })
     return touched
   }
@@ -204,31 +199,6 @@ async function nodeDriver(): Promise<SqliteDriver> {
 
 async function sliceAfterSlice(slice: () => Promise<boolean>): Promise<void> {
   while (await slice()) await nextTurn()
-}
-
-/** Of which records a slice is wanted: those behind the identity `after`, at most `wanted` of them. */
-interface Wanted {
-  readonly filter: RecordFilter
-  readonly after: string
-  readonly wanted: number
-}
-
-/** A slice of a listing, with the bodies. */
-function wholeSlice(records: SqliteRecords, { filter, after, wanted }: Wanted, now: number): Slice {
-  const { meant, next } = records.slice(filter, after, sliceRows, now)
-  const views = meant.slice(0, wanted).map(({ record }) => records.view(record.id, now))
-  return { meant: views.filter((view) => view !== null), next }
-}
-
-function purgeSlice(
-  records: SqliteRecords,
-  { filter, after, wanted }: Wanted,
-  now: number,
-): { readonly count: number; readonly next: string | null } {
-  const { meant, next } = records.slice(filter, after, sliceRows, now)
-  const removed = meant.filter(({ state }) => state !== 'running').slice(0, wanted)
-  for (const { record } of removed) records.remove(record.id)
-  return { count: removed.length, next }
 }
 
 function checkOptions(path: unknown, { driver, table = 'onceward', migrate = 'auto' }: SqliteOptions): void {

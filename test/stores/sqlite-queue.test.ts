@@ -61,7 +61,7 @@ for (const { name, driver } of drivers)
       await store.settle([completionOf(claim)])
       assert.deepEqual(
         statements.map((sql) => sql.trim().split(' ')[0]),
-        ['BEGIN', 'INSERT', 'COMMIT', 'BEGIN', 'UPDATE', 'COMMIT'],
+        ['BEGIN', 'SELECT', 'INSERT', 'COMMIT', 'BEGIN', 'UPDATE', 'COMMIT'],
       )
     })
 
