@@ -16,7 +16,7 @@ import { named, type SqliteDatabase, type SqliteStatement, type SqliteValue } fr
 /** What a claim looks at first, and where most find all they need: no row, or an outcome. */
 const SELECT_OUTCOME = `
 SELECT fingerprint, state, ended_at + ttl_ms AS outcome_until, kept, CAST(meta AS BLOB) AS meta, body
-FROM "onceward" WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?`
+FROM "onceward" WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?`
 
 /** A first attempt. That there is no row yet is known from this same transaction. */
 const INSERT_RECORD = `
@@ -32,7 +32,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?)`
 const COMPLETE_RECORD = `
 UPDATE "onceward" SET state = 'completed', lease_until = ?, ended_at = ?, expires_at = ? + ttl_ms + remember_ms,
   kept = ?, meta = ?, body = ?
-WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?
+WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?
   AND state = 'running' AND attempt = ? AND owner = ? AND steps = 0 AND (expires_at IS NULL OR expires_at > ?)`
 
 /** Words are read as bytes: Node 22 cuts a text at its first NUL. */
@@ -40,7 +40,7 @@ const SELECT_RECORD = `
 SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
-FROM "onceward" WHERE substr(id, 1, 6) = substr(?, 1, 6) AND id = ?`
+FROM "onceward" WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?`
 
 /**
  * As above, the next ones in the order of the identities, without the bodies: they may be large, and most are not meant. A listing
@@ -50,7 +50,7 @@ const SELECT_SLICE = `
 SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, NULL AS body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
-FROM "onceward" WHERE substr(id, 1, 6) >= ifnull(substr(?, 1, 6), x'') AND id > ? ORDER BY substr(id, 1, 6), id LIMIT ?`
+FROM "onceward" WHERE substr(id, 1, 16) >= ifnull(substr(?, 1, 16), x'') AND id > ? ORDER BY substr(id, 1, 16), id LIMIT ?`
 
 /** As above, records that may have expired; their own times tell. */
 const SELECT_DUE = `
