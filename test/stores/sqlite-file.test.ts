@@ -123,7 +123,7 @@ for (const { name, driver } of drivers)
     })
 
     test('a table of that name that is not its own is refused and left as it is', async (t) => {
-      for (const taken of ['onceward', 'ONCEWARD', 'onceward_steps', 'onceward_schema']) {
+      for (const taken of ['onceward', 'ONCEWARD', 'onceward_id', 'onceward_steps', 'onceward_schema']) {
         const file = newFile(t)
         const other = connection(t, file, driver)
         other.exec(`CREATE TABLE ${taken} (a TEXT)`)

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import type { Readable, Writable } from 'node:stream'
 import * as fc from 'fast-check'
 import { memory } from '../../src/stores/memory.ts'
-import { sqlite, type SqliteDriver } from '../../src/stores/sqlite.ts'
+import { sqlite, type SqliteDriver, type SqliteStatement } from '../../src/stores/sqlite.ts'
 import type { RecordFilter, Store } from '../../src/core/store.ts'
 import type { Claim, Settlement } from '../../src/core/transitions.ts'
 import { claimOf, completionOf, connection, drivers, newFile, opened, outcomeOf, statesOf, tapped } from './sqlite-support.ts'
@@ -323,5 +323,29 @@ for (const { name, driver } of drivers)
         rowsOf(t, file, driver, 'onceward').map((row) => row['key']),
         ['c'],
       )
+    })
+
+    test('every statement finds its rows by an index, also once SQLite has gathered statistics', async (t) => {
+      const file = newFile(t)
+      const prepared = new Set<string>()
+      class Listening extends driver {
+        override prepare(sql: string): SqliteStatement {
+          prepared.add(sql)
+          return super.prepare(sql)
+        }
+      }
+      const store = await opened(t, file, { driver: Listening })
+      await store.claim(Array.from({ length: 200 }, (_, index) => claimOf(`k${index}`)))
+      const other = connection(t, file, driver)
+      for (const statistics of ['', 'ANALYZE']) {
+        other.exec(statistics)
+        for (const sql of prepared) {
+          if (!/^\s*(?:SELECT|UPDATE|DELETE)[^;]*\bWHERE\b/.test(sql)) continue
+          const values = Array.from(sql.matchAll(/\?/g), () => null)
+          const plan = JSON.stringify(other.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values))
+          assert.match(plan, /SEARCH onceward/, sql)
+          assert.doesNotMatch(plan, /SCAN/, sql)
+        }
+      }
     })
   })
