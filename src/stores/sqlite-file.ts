@@ -207,15 +207,6 @@ export function rollBack(database: SqliteDatabase): void {
   }
 }
 
-/** Gives the room of the log beside the file back, as far as nobody reads from it: on a full disk that may be all it takes. */
-export function emptyLog(database: SqliteDatabase): void {
-  try {
-    database.exec('PRAGMA wal_checkpoint(TRUNCATE)')
-  } catch {
-    // The disk is as full as it was.
-  }
-}
-
 /** SQLite's primary result codes that lead to different answers; see sqlite.org/rescode.html. */
 const codes = {
   1: 'ERROR',

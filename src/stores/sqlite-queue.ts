@@ -1,5 +1,5 @@
 import { StoreDataError } from '../core/errors.ts'
-import { emptyLog, isLocked, rollBack, sqliteCode, type SqliteDatabase, type SqliteStatement } from './sqlite-file.ts'
+import { isLocked, rollBack, sqliteCode, type SqliteDatabase, type SqliteStatement } from './sqlite-file.ts'
 
 /** Work inside a transaction, at its time: milliseconds since 1970. It may be run more than once, after a rollback. */
 export type Work<Result> = (now: number) => Result
@@ -114,7 +114,6 @@ export class TransactionQueue {
   #failed(jobs: readonly Job[], running: Job | undefined, error: unknown): void {
     this.#isBusy = isLocked(error)
     if (this.#isBusy) return this.#tryLater(jobs, error)
-    if (sqliteCode(error) === 'FULL') emptyLog(this.#database)
     if (running === undefined || !isOfData(error)) return rejectAll(jobs, failure(error))
     running.reject(
       new StoreDataError(`SQLite refused the data of one call (${messageOf(error)}); none of it was applied`, { cause: error }),

@@ -240,23 +240,6 @@ for (const { name, driver } of drivers)
       assert.ok((await statesOf(store, [...acknowledged, late])).every((state) => state === 'completed'))
     })
 
-    test('a log that has filled the disk is emptied, and the call goes through when it is made again', async (t) => {
-      const disk = smallDisk(t, 1_500_000)
-      if ('refused' in disk) return t.skip(disk.refused)
-      const store = await opened(t, join(disk.path, 'onceward.db'), { driver })
-      let refused = 0
-      for (let index = 0; index < 200; index += 1) {
-        const claim = claimOf(`k${index}`)
-        const call = async (): Promise<unknown> => store.claim([claim])
-        await call().catch(async () => {
-          refused += 1
-          await call()
-        })
-      }
-      assert.ok(refused > 0)
-      assert.equal((await store.list({}, 1_000)).records.length, 200)
-    })
-
     test('an error of the disk at the commit is told to every call of the turn, and the next turn works', async (t) => {
       const { store, failNext } = await failing(t, driver)
       const error = sqliteError('SQLITE_IOERR_FSYNC', 1034)
