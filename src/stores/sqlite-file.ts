@@ -99,8 +99,9 @@ export function named(sql: string, table: string): string {
 /**
  * Never waits for a lock on this thread. Every commit reaches the disk before it is acknowledged, on macOS as well. A small cache: the
  * system caches the file too, and a larger one was measured to save nothing. A checkpoint every 16,000 pages, so that the log beside
- * the file grows to 64 MB: with the default of 1,000 a page that changes again is written more often, one transaction in 25 meets
- * a checkpoint (at this setting one in 300), and a file with a million records loses a third of its throughput.
+ * the file grows to 64 MB: the fewer, the less often a page that changes again is written, and the fewer callers wait for one. At 4,000
+ * (the default is 1,000) a file with a million records had 0.76 of a small one's throughput, at 16,000 it has 0.92, and the p99 behind
+ * Express was 13.6 ms instead of 10.7.
  */
 const SETTINGS = `
 PRAGMA busy_timeout = 0;
@@ -109,7 +110,7 @@ PRAGMA synchronous = FULL;
 PRAGMA fullfsync = ON;
 PRAGMA checkpoint_fullfsync = ON;
 PRAGMA cache_size = -2000;
-PRAGMA wal_autocheckpoint = 4000;
+PRAGMA wal_autocheckpoint = 16000;
 `
 
 /**
