@@ -22,14 +22,6 @@ export interface Call extends FlightCall {
   readonly startedAt: number
 }
 
-/** The operations inside which a piece of code runs, innermost first. */
-export interface Inside {
-  readonly id: string
-  readonly outer: Inside | undefined
-  /** False once its attempt has ended: what the handler left behind may run the operation again. */
-  running: boolean
-}
-
 /** An event about a call, but for what every such event bears. */
 export type CallEvent = OncewardEvent extends infer Event
   ? Event extends { readonly scopeDigest: string }
@@ -43,7 +35,8 @@ export interface ExecutionContext {
   readonly leases: Leases
   readonly flights: Flights
   readonly platform: Platform
-  readonly inside: AsyncContext<Inside>
+  /** The attempt inside which a piece of code runs. */
+  readonly inside: AsyncContext<LeasedAttempt>
   readonly leaseMs: number
   readonly outcomeBytesMax: number
   readonly emit: (call: Call, event: CallEvent) => void
@@ -152,7 +145,7 @@ async function runAttempt(
   flight.nowRunning()
   const leased = context.leases.add(fence, sentAt)
   context.emit(call, { type: 'claimed', attempt: fence.attempt })
-  const working = workInside(context, call, leased, work)
+  const working = leased.start(context.inside, work)
   let ending: Ending
   try {
     ending = await leased.within(working)
@@ -288,18 +281,9 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
 }
 
-async function workInside({ inside }: ExecutionContext, { id }: Call, leased: LeasedAttempt, work: Work): Promise<Ending> {
-  const here: Inside = { id, outer: inside.getStore(), running: true }
-  try {
-    return await inside.run(here, () => work(leased))
-  } finally {
-    here.running = false
-  }
-}
-
-function refuseNested(inside: Inside | undefined, call: Call): void {
+function refuseNested(inside: LeasedAttempt | undefined, call: Call): void {
   for (let here = inside; here !== undefined; here = here.outer)
-    if (here.running && here.id === call.id) throw new NestedRunError(call.operation.name)
+    if (here.isRunning && here.fence.id === call.id) throw new NestedRunError(call.operation.name)
 }
 
 function fitted(outcome: Outcome, bytesMax: number): Outcome {

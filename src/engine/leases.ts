@@ -2,7 +2,7 @@ import { AttemptTimeoutError, LeaseLostError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import type { Attempt } from './once.ts'
 import type { Fence, SettleResult } from '../core/transitions.ts'
-import type { Platform } from './platform.ts'
+import type { AsyncContext, Platform } from './platform.ts'
 
 /** What the leases of a process need to know. */
 export interface LeasesOptions {
@@ -86,6 +86,10 @@ export class LeasedAttempt implements Attempt {
   sentAt: number
   /** When the newest accepted renewal was *sent*: the lease runs from some time after it. */
   confirmedAt: number
+  /** Whether its work goes on, be it overdue; what that left behind may run the operation again. */
+  isRunning = false
+  /** The attempt inside which its work was started. */
+  outer: LeasedAttempt | undefined
   #controller: AbortController | undefined
   #lost: LeaseLostError | AttemptTimeoutError | undefined
   #overdue = false
@@ -103,7 +107,7 @@ export class LeasedAttempt implements Attempt {
     return this.#overdue
   }
 
-  /** Whether its work goes on: after that its time cannot be up any more, and its lease is kept until it is settled. */
+  /** Whether its time can still be up: not once its work has ended, from when on its lease is kept until it is settled. */
   get isWorking(): boolean {
     return this.#onEnd !== undefined
   }
@@ -132,17 +136,39 @@ export class LeasedAttempt implements Attempt {
     this.#overdue = true
     this.lose(error)
     this.#onEnd?.(error)
+    this.#onEnd = undefined
+  }
+
+  /** Starts the work, inside this attempt. */
+  start<Result>(inside: AsyncContext<LeasedAttempt>, work: (attempt: Attempt) => Promise<Result>): Promise<Result> {
+    this.outer = inside.getStore()
+    this.isRunning = true
+    try {
+      return inside.run(this, () => work(this))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /** What the work gives, or the error with which its time was up. */
-  async within<Result>(work: Promise<Result>): Promise<Result> {
-    try {
-      return await new Promise((resolve, reject) => {
-        this.#onEnd = reject
-        work.then(resolve, reject)
-      })
-    } finally {
-      this.#onEnd = undefined
-    }
+  within<Result>(work: Promise<Result>): Promise<Result> {
+    return new Promise((resolve, reject) => {
+      this.#onEnd = reject
+      work.then(
+        (result) => {
+          this.#ended()
+          resolve(result)
+        },
+        (error: unknown) => {
+          this.#ended()
+          reject(error)
+        },
+      )
+    })
+  }
+
+  #ended(): void {
+    this.isRunning = false
+    this.#onEnd = undefined
   }
 }

@@ -4,9 +4,9 @@ import { fingerprint } from '../core/fingerprint.ts'
 import { checkOperation, operationId, type Operation, type Sha256 } from '../core/operation.ts'
 import { checkResolution, decidedOutcome } from './resolution.ts'
 import { define } from './define.ts'
-import { execute, type Call, type CallEvent, type ExecutionContext, type Inside } from './execution.ts'
+import { execute, type Call, type CallEvent, type ExecutionContext } from './execution.ts'
 import { Flights } from './flights.ts'
-import { Leases } from './leases.ts'
+import { Leases, type LeasedAttempt } from './leases.ts'
 import { operationSettings, settingsOf, type OncewardOptions, type Settings } from './options.ts'
 import { peekAt } from './peek.ts'
 import { StoreCalls } from './store-calls.ts'
@@ -57,7 +57,7 @@ export class Onceward implements Once {
       leases: new Leases({ platform, leaseMs, attemptMs, renew: (fence) => calls.renew({ ...fence, kind: 'renew', leaseMs }) }),
       flights: new Flights(platform, waitersMax),
       platform,
-      inside: platform.asyncContext<Inside>(),
+      inside: platform.asyncContext<LeasedAttempt>(),
       leaseMs,
       outcomeBytesMax,
       emit: this.#emitAbout,
@@ -149,21 +149,27 @@ export class Onceward implements Once {
     })
   }
 
-  async #execute(
+  #execute(
     request: Operation & OperationOptions,
     work: (attempt: Attempt) => Promise<Ending>,
     fingerprintOf: () => string,
   ): Promise<ExecuteResult> {
-    this.#checkOpen()
-    const call = this.#call(request, fingerprintOf)
-    this.#sweeper.start()
-    this.#running += 1
     try {
-      return await execute(this.#context, call, work)
-    } finally {
-      this.#running -= 1
-      if (this.#running === 0) this.#whenIdle?.()
+      this.#checkOpen()
+      const call = this.#call(request, fingerprintOf)
+      this.#sweeper.start()
+      const result = execute(this.#context, call, work)
+      this.#running += 1
+      result.then(this.#ended, this.#ended)
+      return result
+    } catch (error) {
+      return Promise.reject(error)
     }
+  }
+
+  readonly #ended = (): void => {
+    this.#running -= 1
+    if (this.#running === 0) this.#whenIdle?.()
   }
 
   #call(request: Operation & OperationOptions, fingerprintOf: () => string): Call {

@@ -90,16 +90,23 @@ export class StoreCalls {
    * @throws StoreUnavailableError when none came in time: should the claim have happened, it is given back when the store answers
    * @throws StoreDataError, StoreFullError: nothing was claimed
    */
-  async claim(claim: Claim): Promise<ClaimResult> {
+  claim(claim: Claim): Promise<ClaimResult> {
     const deadline = this.#platform.monotonicNow() + limits.claimRetryMs
+    // Nearly every claim is answered at the first time of asking, which is why that is not part of the loop: it costs no frame of its own.
+    return this.#claims.add(claim).catch((error: unknown) => this.#claimAgain(claim, error, deadline))
+  }
+
+  async #claimAgain(claim: Claim, first: unknown, deadline: number): Promise<ClaimResult> {
+    let error = first
     for (let pauseMs = limits.retryMs; ; pauseMs = this.#nextPause(pauseMs)) {
+      if (error instanceof StoreDataError || error instanceof StoreFullError) throw error
+      if (this.#platform.monotonicNow() + pauseMs > deadline) throw this.abandon(claim, error)
+      await this.sleep(pauseMs)
       try {
         return await this.#claims.add(claim)
-      } catch (error) {
-        if (error instanceof StoreDataError || error instanceof StoreFullError) throw error
-        if (this.#platform.monotonicNow() + pauseMs > deadline) throw this.abandon(claim, error)
+      } catch (next) {
+        error = next
       }
-      await this.sleep(pauseMs)
     }
   }
 
@@ -113,17 +120,17 @@ export class StoreCalls {
    * Settles; asks again while no answer comes. `unknown` when none came while a caller can be kept waiting: the settlement then
    * goes on being tried behind it. `finished` is called once it is no longer tried.
    */
-  async settle(settlement: Settlement, finished: () => void): Promise<SettleResult | 'unknown'> {
+  settle(settlement: Settlement, finished: () => void): Promise<SettleResult | 'unknown'> {
     // `close` does not wait for a handler whose time was up.
-    if (this.#closed) return 'unknown'
-    try {
-      const result = await this.#settlements.add(settlement)
+    if (this.#closed) return Promise.resolve('unknown')
+    const accepted = (result: SettleResult): SettleResult => {
       finished()
       return result
-    } catch (error) {
+    }
+    return this.#settlements.add(settlement).then(accepted, (error: unknown) => {
       const last = this.#insist(settlement, error).finally(finished)
       return Promise.race([last, this.sleep(limits.settleAnswerMs, 'background').then(() => 'unknown' as const)])
-    }
+    })
   }
 
   /** Renews in a lane of its own, so that no renewal waits behind a batch of claims. Not repeated: the next one is soon. */

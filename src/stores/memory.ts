@@ -54,12 +54,18 @@ class MemoryStore implements Store {
   async claim(claims: readonly Claim[]): Promise<readonly ClaimResult[]> {
     const now = this.#now()
     if (this.#records.size + claims.length > this.#recordsMax) this.#makeRoom(claims, now)
-    return claims.map((claim) => this.#apply(claim.id, decideClaim(this.#get(claim.id), claim, now)))
+    return claims.map((claim) => {
+      const record = this.#get(claim.id)
+      return this.#apply(claim.id, record, decideClaim(record, claim, now))
+    })
   }
 
   async settle(settlements: readonly Settlement[]): Promise<readonly SettleResult[]> {
     const now = this.#now()
-    return settlements.map((each) => this.#apply(each.id, decideSettlement(this.#get(each.id), this.#fitted(each), now)))
+    return settlements.map((settlement) => {
+      const record = this.#get(settlement.id)
+      return this.#apply(settlement.id, record, decideSettlement(record, this.#fitted(settlement), now))
+    })
   }
 
   async watch(ids: readonly string[], signal: AbortSignal): Promise<void> {
@@ -91,7 +97,7 @@ class MemoryStore implements Store {
     const meant = this.#meant(filter)
       .filter(({ state }) => state !== 'running')
       .slice(0, limit)
-    for (const { record } of meant) this.#put(record.id, null)
+    for (const { record } of meant) this.#put(record.id, record, null)
     return meant.length
   }
 
@@ -125,15 +131,16 @@ class MemoryStore implements Store {
     )
   }
 
-  #apply<Result>(id: string, { result, record }: Decision<Result>): Result {
-    if (record !== this.#get(id)) this.#put(id, record)
+  #apply<Result>(id: string, before: OperationRecord | null, { result, record }: Decision<Result>): Result {
+    if (record !== before) this.#put(id, before, record)
     return result
   }
 
-  #put(id: string, record: OperationRecord | null): void {
-    this.#bytes += bytesOf(record) - bytesOf(this.#get(id))
-    if (record === null) this.#records.delete(id)
-    else this.#records.set(id, record)
+  #put(id: string, before: OperationRecord | null, after: OperationRecord | null): void {
+    this.#bytes += bytesOf(after) - bytesOf(before)
+    if (after === null) this.#records.delete(id)
+    else this.#records.set(id, after)
+    if (this.#watchers.size === 0) return
     for (const changed of this.#watchers.get(id) ?? []) changed()
   }
 
@@ -159,9 +166,9 @@ class MemoryStore implements Store {
   /** Removes an expired record, and the outcome of one that is only remembered. */
   #outlived(record: OperationRecord, now: number): boolean {
     const state = stateAt(record, now)
-    if (state === 'absent') this.#put(record.id, null)
+    if (state === 'absent') this.#put(record.id, record, null)
     else if (state === 'expired' && record.state === 'completed')
-      this.#put(record.id, { ...record, state: 'tombstone', outcome: null })
+      this.#put(record.id, record, { ...record, state: 'tombstone', outcome: null })
     else return false
     return true
   }
