@@ -15,7 +15,8 @@ export interface Claim extends Operation {
 
 /** What a claim found, and whether its caller now owns an attempt. */
 export type ClaimResult =
-  | { readonly state: 'claimed'; readonly attempt: number; readonly steps: readonly Step[] }
+  /** `createdAt` is the record's: the same for all attempts, and another once the operation has expired or was resolved as absent. */
+  | { readonly state: 'claimed'; readonly attempt: number; readonly createdAt: number; readonly steps: readonly Step[] }
   | { readonly state: 'busy'; readonly leaseMs: number }
   | { readonly state: 'completed'; readonly outcome: Outcome }
   | { readonly state: 'mismatch' }
@@ -32,7 +33,7 @@ export interface Fence {
 /** What an attempt says of its operation, or an operator of a held one. */
 export type Settlement =
   | (Fence & { readonly kind: 'complete'; readonly outcome: Outcome })
-  | (Fence & { readonly kind: 'interrupt'; readonly cause: 'answered' | 'thrown' })
+  | (Fence & { readonly kind: 'interrupt'; readonly cause: 'answered' | 'thrown' | 'uncertain' })
   | (Fence & { readonly kind: 'renew'; readonly leaseMs: number })
   | (Fence & { readonly kind: 'step'; readonly step: Step; readonly leaseMs: number })
   | { readonly kind: 'release'; readonly id: string; readonly owner: string }
@@ -167,18 +168,19 @@ function firstAttempt(claim: Claim, now: number): Decision<ClaimResult> {
     steps: noSteps,
     resolution: null,
   }
-  return { result: { state: 'claimed', attempt: 1, steps: noSteps }, record }
+  return { result: { state: 'claimed', attempt: 1, createdAt: now, steps: noSteps }, record }
 }
 
 function sameAttempt(record: OperationRecord, claim: Claim, now: number): Decision<ClaimResult> {
-  const { attempt, steps } = record
-  return { result: { state: 'claimed', attempt, steps }, record: leased(record, claim.leaseMs, now) }
+  const { attempt, createdAt, steps } = record
+  return { result: { state: 'claimed', attempt, createdAt, steps }, record: leased(record, claim.leaseMs, now) }
 }
 
 function nextAttempt(record: OperationRecord, claim: Claim, now: number): Decision<ClaimResult> {
+  const { createdAt, steps } = record
   const attempt = record.attempt + 1
   const running: OperationRecord = { ...record, state: 'running', attempt, owner: claim.owner, cause: null, endedAt: null }
-  return { result: { state: 'claimed', attempt, steps: record.steps }, record: leased(running, claim.leaseMs, now) }
+  return { result: { state: 'claimed', attempt, createdAt, steps }, record: leased(running, claim.leaseMs, now) }
 }
 
 /** A running record with a new lease. */

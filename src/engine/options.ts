@@ -46,7 +46,7 @@ export interface OperationSettings {
   readonly waitMs: number
 }
 
-const causes: readonly InterruptionCause[] = ['answered', 'thrown', 'lapsed']
+const causes: readonly (keyof InterruptedPolicy)[] = ['answered', 'thrown', 'lapsed']
 
 /** What holds where nobody says otherwise. */
 export const operationDefaults: OperationSettings = {

@@ -86,10 +86,14 @@ async function missedBy(property: string, variants: Variants): Promise<readonly 
   return missed
 }
 
-/** What the random commands do not find: one needs other words than theirs, one a chain of five moves that is too rare. */
-const beyondCommands = ['an owner is compared without case', 'a completion again is stale once a sweep came by']
+/** What the random commands do not find: one needs other words than theirs, one a chain of five moves that is too rare, one is about a time of the store's own. */
+const beyondCommands = [
+  'an owner is compared without case',
+  'a completion again is stale once a sweep came by',
+  'every attempt takes itself for the creation',
+]
 
-test('random commands alone fail on every table that is wrong, but for two', async () => {
+test('random commands alone fail on every table that is wrong, but for three', async () => {
   const property = 'any sequence of calls does what the transition tables say'
   const missed = await missedBy(property, { ...brokenClaims, ...brokenSettlements })
   assert.deepEqual(

@@ -2,13 +2,13 @@ import { strict as assert } from 'node:assert'
 import { limits } from '../../core/limits.ts'
 import type { Claim, ClaimResult } from '../../core/transitions.ts'
 import type { Store } from '../../core/store.ts'
-import { assertFound, assertFoundAll, assertSeen } from './assertions.ts'
+import { assertFound, assertFoundAll, assertSeen, type Expected } from './assertions.ts'
 import { claimOf, claimsOf, complete, fence, interrupt, outcomeOf, renew, sha256, step, stepOf, times } from './fixtures.ts'
 import { safety, type ContractCase, type Subject } from './subject.ts'
 
 const { leaseMs } = times
-const first: ClaimResult = { state: 'claimed', attempt: 1, steps: [] }
-const busy: ClaimResult = { state: 'busy', leaseMs }
+const first: Expected = { state: 'claimed', attempt: 1, steps: [] }
+const busy: Expected = { state: 'busy', leaseMs }
 const ids = (claims: readonly Claim[]): readonly string[] => claims.map(({ id }) => id)
 
 /** Completes each of the claims' first attempts, in one batch; the outcome tells the owner and the key. */
@@ -16,7 +16,7 @@ async function completeAll(store: Store, claims: readonly Claim[]): Promise<read
   return store.settle(claims.map(({ id, owner, key }) => complete(fence(1, owner, id), `${owner} ${key}`)))
 }
 
-function completedBy(claims: readonly Claim[]): readonly ClaimResult[] {
+function completedBy(claims: readonly Claim[]): readonly Expected[] {
   return claims.map(({ owner, key }) => ({ state: 'completed', outcome: outcomeOf(`${owner} ${key}`) }))
 }
 

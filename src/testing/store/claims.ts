@@ -1,28 +1,34 @@
 import { strict as assert } from 'node:assert'
-import type { InterruptedPolicy, InterruptionCause } from '../../core/policy.ts'
-import type { ClaimResult } from '../../core/transitions.ts'
-import { assertFound } from './assertions.ts'
+import type { InterruptedPolicy } from '../../core/policy.ts'
+import { assertFound, type Expected } from './assertions.ts'
 import { complete, fence, interrupt, outcomeOf, policyOf, release, sha256, step, stepOf, times } from './fixtures.ts'
 import { safety, type ContractCase, type Subject } from './subject.ts'
 
 const { leaseMs, ttlMs, rememberMs, marginMs, afterMs } = times
 const otherInput = { fingerprint: sha256('other input'), owner: 'owner-9' }
-const causes: readonly InterruptionCause[] = ['answered', 'thrown', 'lapsed']
+type Cause = keyof InterruptedPolicy
+const causes: readonly Cause[] = ['answered', 'thrown', 'lapsed']
 
 /** The first attempt of the case's operation ends without an outcome. */
-async function endedBy(subject: Subject, cause: InterruptionCause): Promise<void> {
+async function endedBy(subject: Subject, cause: Cause): Promise<void> {
   if (cause === 'lapsed') subject.pass(leaseMs + afterMs)
   else await subject.settled(interrupt(fence(), cause))
 }
 
-function claimed(attempt: number, ...steps: readonly string[]): ClaimResult {
+function claimed(attempt: number, ...steps: readonly string[]): Expected {
   return { state: 'claimed', attempt, steps: steps.map(stepOf) }
 }
 
-const mismatch: ClaimResult = { state: 'mismatch' }
+const mismatch: Expected = { state: 'mismatch' }
 
-function holding(cause: InterruptionCause): InterruptedPolicy {
+function holding(cause: Cause): InterruptedPolicy {
   return { ...policyOf().interrupted, [cause]: 'hold' }
+}
+
+async function createdAt(subject: Subject, owner: string): Promise<number> {
+  const found = await subject.claim({ owner })
+  assert.equal(found.state, 'claimed')
+  return found.state === 'claimed' ? found.createdAt : NaN
 }
 
 const absent: readonly ContractCase[] = [
@@ -102,6 +108,16 @@ const running: readonly ContractCase[] = [
     assertFound(await subject.claim({ owner: 'owner-2' }), claimed(2))
     assertFound(await subject.claim(), { state: 'busy', leaseMs })
   }),
+  safety('a claim tells when the record was created: alike for each attempt, and anew for the next record', async (subject) => {
+    const first = await createdAt(subject, 'owner-1')
+    assert.equal(await createdAt(subject, 'owner-1'), first)
+    subject.pass(leaseMs + afterMs)
+    assert.equal(await createdAt(subject, 'owner-2'), first)
+    assert.equal((await subject.view())?.record.createdAt, first)
+    await subject.settled(complete(fence(2, 'owner-2')))
+    subject.pass(ttlMs + rememberMs + afterMs)
+    assert.ok((await createdAt(subject, 'owner-3')) > first)
+  }),
   safety('an operation does not expire while its lease is live, however short its ttl', async (subject) => {
     await subject.claim({ leaseMs: 10 * leaseMs, policy: policyOf({ ttlMs: leaseMs }) })
     subject.pass(9 * leaseMs)
@@ -120,11 +136,24 @@ const interrupted: readonly ContractCase[] = [
       assertFound(await subject.claim({ owner: 'owner-3' }), { state: 'busy', leaseMs })
     }),
   ),
+  safety('an operation interrupted as uncertain is held whatever the policy, and never expires', async (subject) => {
+    await subject.claim()
+    await subject.settled(step(fence(), stepOf('intent')), interrupt(fence(), 'uncertain'))
+    const held: Expected = { state: 'held', attempt: 1, cause: 'uncertain' }
+    assertFound(await subject.claim({ owner: 'owner-2' }), held)
+    subject.pass(10 * (leaseMs + ttlMs + rememberMs))
+    await subject.store.sweep(10)
+    assertFound(await subject.claim({ owner: 'owner-3' }), held)
+    assert.deepEqual(
+      (await subject.view())?.record.steps.map(({ name }) => name),
+      ['intent'],
+    )
+  }),
   ...causes.map((cause) =>
     safety(`an operation whose policy holds what is ${cause} is then held, and never expires`, async (subject) => {
       await subject.claim({ policy: policyOf({ interrupted: holding(cause) }) })
       await endedBy(subject, cause)
-      const held: ClaimResult = { state: 'held', attempt: 1, cause }
+      const held: Expected = { state: 'held', attempt: 1, cause }
       assertFound(await subject.claim({ owner: 'owner-2' }), held)
       assertFound(await subject.claim(otherInput), mismatch)
       subject.pass(10 * (leaseMs + ttlMs + rememberMs))
@@ -194,7 +223,7 @@ const completed: readonly ContractCase[] = [
     await subject.claim()
     subject.pass(leaseMs - marginMs)
     await subject.settled(complete())
-    const found: ClaimResult = { state: 'completed', outcome: outcomeOf('outcome') }
+    const found: Expected = { state: 'completed', outcome: outcomeOf('outcome') }
     for (const owner of ['owner-1', 'owner-2']) assertFound(await subject.claim({ owner }), found)
     subject.pass(ttlMs - marginMs)
     assertFound(await subject.claim({ owner: 'owner-2' }), found)

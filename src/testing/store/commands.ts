@@ -45,7 +45,7 @@ interface SettlementDraft {
   readonly operation: number
   readonly kind: Settlement['kind']
   readonly fence: 'present' | 'earlier attempt' | 'later attempt' | 'other owner'
-  readonly cause: 'answered' | 'thrown'
+  readonly cause: 'answered' | 'thrown' | 'uncertain'
   readonly variant: number
 }
 
@@ -92,7 +92,7 @@ function settlementDraftOf(fc: typeof FastCheck): FastCheck.Arbitrary<Settlement
       'resolve',
     ),
     fence: fc.constantFrom('present', 'present', 'present', 'present', 'earlier attempt', 'later attempt', 'other owner'),
-    cause: fc.constantFrom('answered', 'thrown'),
+    cause: fc.constantFrom('answered', 'answered', 'thrown', 'thrown', 'uncertain'),
     variant: fc.nat({ max: 1 }),
   })
 }

@@ -64,7 +64,7 @@ export function complete(by: Fence = fence(), text: string = 'outcome'): Settlem
 }
 
 /** Interrupts an attempt. */
-export function interrupt(by: Fence = fence(), cause: 'answered' | 'thrown' = 'thrown'): Settlement {
+export function interrupt(by: Fence = fence(), cause: 'answered' | 'thrown' | 'uncertain' = 'thrown'): Settlement {
   return { kind: 'interrupt', ...by, cause }
 }
 

@@ -71,6 +71,18 @@ export const brokenClaims: Variants = {
       return super.decideClaim(record?.state === 'interrupted' ? { ...record, attempt: record.attempt - 1 } : record, claim, now)
     }
   },
+  'every attempt takes itself for the creation': class extends TableStore {
+    override decideClaim(record: Found, claim: Claim, now: number): Claimed {
+      const { result, record: left } = super.decideClaim(record, claim, now)
+      return { result: result.state === 'claimed' ? { ...result, createdAt: now } : result, record: left }
+    }
+  },
+  'what is uncertain may run again': class extends TableStore {
+    override decideClaim(record: Found, claim: Claim, now: number): Claimed {
+      const isUncertain = record?.state === 'held' && record.cause === 'uncertain'
+      return super.decideClaim(isUncertain ? { ...record, state: 'interrupted' } : record, claim, now)
+    }
+  },
   'the next attempt forgets the steps': class extends TableStore {
     override decideClaim(record: Found, claim: Claim, now: number): Claimed {
       return super.decideClaim(record && { ...record, steps: [] }, claim, now)
