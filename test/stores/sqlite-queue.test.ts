@@ -19,7 +19,7 @@ import {
   tapped,
 } from './sqlite-support.ts'
 
-const first: Expected = { state: 'claimed', attempt: 1, steps: [] }
+const attemptOne: Expected = { state: 'claimed', attempt: 1, steps: [] }
 
 /** A store whose next statement of this text throws the error, once, as if SQLite had. */
 async function failing(
@@ -154,7 +154,7 @@ for (const { name, driver } of drivers)
       const { store, failNext } = await failing(t, driver)
       failNext('COMMIT', sqliteError('SQLITE_BUSY', 5))
       const claim = claimOf('a')
-      for (const found of await store.claim([claim, claim])) assertFound(found, first)
+      for (const found of await store.claim([claim, claim])) assertFound(found, attemptOne)
       const [view] = await store.find([claim.id])
       assert.equal(view?.record.attempt, 1)
     })
@@ -251,7 +251,7 @@ for (const { name, driver } of drivers)
         assert.match(call.reason.message, /check the disk and the file; the call may be made again/)
       }
       const [result] = await store.claim([claimOf('a')])
-      assertFound(result, first)
+      assertFound(result, attemptOne)
     })
 
     test('a rollback that fails does not hide why', async (t) => {
@@ -267,7 +267,7 @@ for (const { name, driver } of drivers)
       // The transaction is still open: the first call finds that out, and ends it.
       await assert.rejects(store.claim([claimOf('a')]), /the call may be made again/)
       const [result] = await store.claim([claimOf('a')])
-      assertFound(result, first)
+      assertFound(result, attemptOne)
     })
 
     test('close waits for the calls made before it, also while another process has the file locked', async (t) => {
