@@ -12,6 +12,7 @@ export function onceward(options: OncewardOptions): Once {
 }
 
 export {
+  AttemptEndedError,
   AttemptTimeoutError,
   BusyError,
   ClosedError,
@@ -29,7 +30,9 @@ export {
   StoreFullError,
   StoreOpenError,
   StoreUnavailableError,
+  UncertainError,
   isOncewardError,
+  isRefusal,
   refusal,
 } from './core/errors.ts'
 export { decodeOutcome } from './core/outcome.ts'
@@ -46,6 +49,8 @@ export type {
   Peek,
   ResolveAs,
   RunRequest,
+  StepOptions,
+  StepRun,
   TryResult,
 } from './engine/once.ts'
 export type { Bridge } from './bridges/bridge.ts'

@@ -2,6 +2,7 @@ import type { InterruptionCause } from './policy.ts'
 
 /** The stable codes of the library's errors; `docs/errors.md` has a section for each. */
 export type ErrorCode =
+  | 'attempt_ended'
   | 'attempt_timeout'
   | 'busy'
   | 'closed'
@@ -18,6 +19,7 @@ export type ErrorCode =
   | 'store_full'
   | 'store_open_failed'
   | 'store_unavailable'
+  | 'uncertain'
 
 /** The base of every error the library throws. Its message says what happened, whether the operation ran, and what to do. */
 export abstract class OncewardError extends Error {
@@ -151,6 +153,33 @@ export class AttemptTimeoutError extends OncewardError {
   }
 }
 
+/** Something of an attempt was used after its handler had ended. */
+export class AttemptEndedError extends OncewardError {
+  override readonly name = 'AttemptEndedError'
+  readonly code = 'attempt_ended'
+
+  /** @param consequence what was not done */
+  constructor(consequence: string) {
+    super(`the attempt has ended, and ${consequence}: await everything inside the handler`)
+  }
+}
+
+/**
+ * A step with `uncertain: 'hold'` was begun, and whether it took effect is unknown. The operation is held, whatever the handler makes of
+ * this error.
+ */
+export class UncertainError extends OncewardError {
+  override readonly name = 'UncertainError'
+  readonly code = 'uncertain'
+
+  constructor(step: string) {
+    super(
+      `whether the step '${step}' took effect is unknown, and it must not be done twice; the operation is held: ` +
+        'find out, then call once.resolve with the outcome or as absent',
+    )
+  }
+}
+
 /** `close()` was called; this call ran nothing. */
 export class ClosedError extends OncewardError {
   override readonly name = 'ClosedError'
@@ -206,6 +235,11 @@ export class Refusal extends OncewardError {
     this.status = status
     this.details = details
   }
+}
+
+/** Whether a caught value is a refusal, of whichever copy of the library. */
+export function isRefusal(error: unknown): error is Refusal {
+  return isOncewardError(error) && error.code === 'refused'
 }
 
 /**

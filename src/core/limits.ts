@@ -16,6 +16,8 @@ export interface Limits {
   readonly heldBytesMax: number
   /** Steps kept for one operation. */
   readonly stepsMax: number
+  /** Longest name of a step. UTF-16 units. */
+  readonly stepNameLengthMax: number
   /** Bytes of one step's result. */
   readonly stepBytesMax: number
   /** Attempts of one operation before it is held. */
@@ -86,6 +88,7 @@ export const limits: Limits = {
   outcomeBytesMax: 1_048_576,
   heldBytesMax: 65_536,
   stepsMax: 100,
+  stepNameLengthMax: 255,
   stepBytesMax: 65_536,
   attemptsMax: 10,
   waitersMax: 10_000,

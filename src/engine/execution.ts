@@ -1,11 +1,11 @@
 import { limits } from '../core/limits.ts'
-import { NestedRunError, StoreFullError, StoreUnavailableError } from '../core/errors.ts'
+import { NestedRunError, StoreFullError, StoreUnavailableError, UncertainError } from '../core/errors.ts'
 import { busy, type Flight, type FlightCall, type Flights } from './flights.ts'
 import { outcomeBytes, notKept } from '../core/outcome.ts'
-import type { Attempt, Ending, ExecuteResult } from './once.ts'
+import type { Ending, ExecuteResult } from './once.ts'
 import type { AsyncContext, Platform } from './platform.ts'
-import type { Claim, ClaimResult, Fence, SettleResult } from '../core/transitions.ts'
-import type { LeasedAttempt, Leases } from './leases.ts'
+import type { Claim, ClaimResult, SettleResult } from '../core/transitions.ts'
+import type { Claimed, LeasedAttempt, Leases } from './leases.ts'
 import type { Operation } from '../core/operation.ts'
 import type { OncewardEvent } from './events.ts'
 import type { Outcome } from '../core/record.ts'
@@ -42,7 +42,7 @@ export interface ExecutionContext {
   readonly emit: (call: Call, event: CallEvent) => void
 }
 
-type Work = (attempt: Attempt) => Promise<Ending>
+type Work = (attempt: LeasedAttempt) => Promise<Ending>
 
 /** Runs the call's work, or finds out what the operation ended with. */
 export function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
@@ -63,25 +63,23 @@ async function follow(context: ExecutionContext, call: Call, flying: Flight, wor
 
 /** Leads the flight to its end: whatever happens, its followers are told, or one of them leads on. */
 async function lead(context: ExecutionContext, call: Call, flight: Flight, work: Work): Promise<ExecuteResult> {
+  let isClaimed = false
   try {
     const found = await claim(context, call, flight)
+    isClaimed = found.state === 'claimed'
     const result = found.state === 'claimed' ? await runAttempt(context, call, flight, found, work) : withoutRunning(found)
     if (found.state !== 'claimed') tell(context, call, result)
     if (isShared(result)) flight.landed(result)
     else flight.handOver()
     return result
   } catch (error) {
-    if (error instanceof StoreUnavailableError) context.emit(call, { type: 'released' })
-    if (error instanceof StoreUnavailableError || error instanceof StoreFullError) flight.failed(error)
+    // The same errors may come from the handler, when it runs something else: then they say nothing of this operation's store.
+    const isUnavailable = !isClaimed && error instanceof StoreUnavailableError
+    if (isUnavailable) context.emit(call, { type: 'released' })
+    if (isUnavailable || (!isClaimed && error instanceof StoreFullError)) flight.failed(error)
     else flight.handOver()
     throw error
   }
-}
-
-interface Claimed {
-  readonly state: 'claimed'
-  readonly fence: Fence
-  readonly sentAt: number
 }
 
 /** Claims the operation; while it is busy elsewhere, waits and claims again, as long as the call may. */
@@ -89,7 +87,7 @@ async function claim(
   context: ExecutionContext,
   call: Call,
   flight: Flight,
-): Promise<Claimed | Exclude<ClaimResult, { state: 'claimed' }>> {
+): Promise<(Claimed & { readonly state: 'claimed' }) | Exclude<ClaimResult, { state: 'claimed' }>> {
   const { calls, platform, leaseMs } = context
   const { id, fingerprint, operation, policy, signal } = call
   const { scope, name, key } = operation
@@ -103,8 +101,7 @@ async function claim(
       const found = await calls.claim(request)
       if (found.state === 'claimed') {
         if (signal?.aborted === true) return await giveBack(context, call, request)
-        if (platform.monotonicNow() - sentAt < leaseMs)
-          return { state: 'claimed', fence: { id, attempt: found.attempt, owner: request.owner }, sentAt }
+        if (platform.monotonicNow() - sentAt < leaseMs) return claimedAs(found, request.owner, { id, sentAt })
         // The process was stopped, or the store is slow: the lease may have lapsed, and another attempt be running. Asked again, it is
         // live again, or the store tells.
         if (isLate) throw calls.abandon(request, new Error(`two answers took longer than the lease of ${leaseMs} ms`))
@@ -127,6 +124,14 @@ async function claim(
   }
 }
 
+function claimedAs(
+  { attempt, createdAt, steps: kept }: Extract<ClaimResult, { state: 'claimed' }>,
+  owner: string,
+  { id, sentAt }: { readonly id: string; readonly sentAt: number },
+): Claimed & { readonly state: 'claimed' } {
+  return { state: 'claimed', fence: { id, attempt, owner }, sentAt, createdAt, kept }
+}
+
 /** The claim is ours, but its caller is gone, and the handler has not started. */
 async function giveBack({ calls, emit }: ExecutionContext, call: Call, { id, owner }: Claim): Promise<never> {
   emit(call, { type: 'released' })
@@ -139,12 +144,12 @@ async function runAttempt(
   context: ExecutionContext,
   call: Call,
   flight: Flight,
-  { fence, sentAt }: Claimed,
+  claimed: Claimed,
   work: Work,
 ): Promise<ExecuteResult> {
   flight.nowRunning()
-  const leased = context.leases.add(fence, sentAt)
-  context.emit(call, { type: 'claimed', attempt: fence.attempt })
+  const leased = context.leases.add(claimed)
+  context.emit(call, { type: 'claimed', attempt: leased.number })
   const working = leased.start(context.inside, work)
   let ending: Ending
   try {
@@ -152,7 +157,13 @@ async function runAttempt(
   } catch (error) {
     return interruptedBy(context, call, leased, working, error)
   }
-  return settle(context, call, leased, ending)
+  return leased.isUncertain ? hold(context, call, leased, undefined) : settle(context, call, leased, ending)
+}
+
+/** A step may or may not have taken effect: the operation is held, whatever the handler made of that. */
+async function hold(context: ExecutionContext, call: Call, leased: LeasedAttempt, error: unknown): Promise<ExecuteResult> {
+  const result = await interrupt(context, call, leased, 'uncertain', error)
+  return result === 'stale' ? ownersAnswer(context, call, leased) : { state: 'held', attempt: leased.number, cause: 'uncertain' }
 }
 
 /** The work threw, or its time was up. In the second case what it ends with later is still settled, if nobody has taken over. */
@@ -168,7 +179,8 @@ async function interruptedBy(
     void settleLate(context, call, leased, working)
     throw error
   }
-  const result = await interrupt(context, call, leased, 'thrown', error)
+  if (error instanceof UncertainError) return hold(context, call, leased, error)
+  const result = await interrupt(context, call, leased, leased.isUncertain ? 'uncertain' : 'thrown', error)
   if (result === 'stale') return ownersAnswer(context, call, leased)
   throw error
 }
@@ -198,7 +210,7 @@ async function interrupt(
   context: ExecutionContext,
   call: Call,
   leased: LeasedAttempt,
-  cause: 'answered' | 'thrown',
+  cause: 'answered' | 'thrown' | 'uncertain',
   error: unknown,
 ): Promise<SettleResult | 'unknown'> {
   const result = await context.calls.settle({ ...leased.fence, kind: 'interrupt', cause }, () => context.leases.drop(leased))

@@ -1,7 +1,9 @@
-import { AttemptTimeoutError, LeaseLostError } from '../core/errors.ts'
+import { AttemptTimeoutError, LeaseLostError, type Refusal } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Attempt } from './once.ts'
-import type { Fence, SettleResult } from '../core/transitions.ts'
+import { Steps, type SteppingAttempt } from './steps.ts'
+import type { Attempt, StepOptions, StepRun } from './once.ts'
+import type { Fence, Settlement, SettleResult } from '../core/transitions.ts'
+import type { Step } from '../core/record.ts'
 import type { AsyncContext, Platform } from './platform.ts'
 
 /** What the leases of a process need to know. */
@@ -11,6 +13,19 @@ export interface LeasesOptions {
   /** How long a handler may run. Milliseconds. */
   readonly attemptMs: number
   readonly renew: (fence: Fence, leaseMs: number) => Promise<SettleResult>
+  /** Settles a step, bounded in time. */
+  readonly settle: (settlement: Settlement) => Promise<SettleResult | 'unknown'>
+}
+
+/** An attempt that was claimed. */
+export interface Claimed {
+  readonly fence: Fence
+  /** When its claim was sent, by the monotonic clock. Milliseconds. */
+  readonly sentAt: number
+  /** When its record was created, by the store's clock. Milliseconds since 1970. */
+  readonly createdAt: number
+  /** The steps kept so far. */
+  readonly kept: readonly Step[]
 }
 
 /** The attempts running in this process, and the renewal of their leases: one timer for all of them. */
@@ -26,9 +41,9 @@ export class Leases {
     this.#tickMs = Math.max(1, Math.min(options.leaseMs / 10, options.attemptMs / 4))
   }
 
-  /** Keeps the lease of an attempt whose claim was sent at `sentAt`, by the monotonic clock, until it is dropped. */
-  add(fence: Fence, sentAt: number): LeasedAttempt {
-    const attempt = new LeasedAttempt(fence, sentAt)
+  /** Keeps the lease of an attempt until it is dropped. */
+  add(claimed: Claimed): LeasedAttempt {
+    const attempt = new LeasedAttempt(claimed, this)
     this.#attempts.add(attempt)
     if (!this.#isTicking) this.#nextTick()
     return attempt
@@ -37,6 +52,12 @@ export class Leases {
   /** The attempt is settled, or its lease shall lapse. */
   drop(attempt: LeasedAttempt): void {
     this.#attempts.delete(attempt)
+  }
+
+  /** The steps of an attempt. */
+  stepsOf(attempt: LeasedAttempt): Steps {
+    const { platform, leaseMs, settle } = this.#options
+    return new Steps(attempt, { sha256: platform.sha256, leaseMs, settle, monotonicNow: () => platform.monotonicNow() })
   }
 
   readonly #tick = (): void => {
@@ -69,7 +90,7 @@ export class Leases {
     attempt.sentAt = now
     try {
       const result = await this.#options.renew(attempt.fence, this.#options.leaseMs)
-      if (result === 'ok') attempt.confirmedAt = Math.max(attempt.confirmedAt, now)
+      if (result === 'ok') attempt.renewed(now)
       else if (this.#attempts.has(attempt)) attempt.lose(new LeaseLostError('another attempt has taken over'))
     } catch {
       // Told to the listener where the call was made.
@@ -79,8 +100,10 @@ export class Leases {
 }
 
 /** One attempt running in this process. Times are by the monotonic clock, in milliseconds. */
-export class LeasedAttempt implements Attempt {
+export class LeasedAttempt implements Attempt, SteppingAttempt {
   readonly fence: Fence
+  readonly createdAt: number
+  readonly kept: readonly Step[]
   readonly startedAt: number
   /** When the newest renewal was sent. */
   sentAt: number
@@ -90,13 +113,19 @@ export class LeasedAttempt implements Attempt {
   isRunning = false
   /** The attempt inside which its work was started. */
   outer: LeasedAttempt | undefined
+  readonly #leases: Leases
+  /** Made for the first step: most operations have none. */
+  #steps: Steps | undefined
   #controller: AbortController | undefined
   #lost: LeaseLostError | AttemptTimeoutError | undefined
   #overdue = false
   #onEnd: ((error: AttemptTimeoutError) => void) | undefined
 
-  constructor(fence: Fence, sentAt: number) {
+  constructor({ fence, sentAt, createdAt, kept }: Claimed, leases: Leases) {
+    this.#leases = leases
     this.fence = fence
+    this.createdAt = createdAt
+    this.kept = kept
     this.startedAt = sentAt
     this.sentAt = sentAt
     this.confirmedAt = sentAt
@@ -125,6 +154,28 @@ export class LeasedAttempt implements Attempt {
     return this.#controller.signal
   }
 
+  /** Whether a step of it may or may not have taken effect. */
+  get isUncertain(): boolean {
+    return this.#steps?.isUncertain === true
+  }
+
+  step<Value>(name: string, work: (run: StepRun) => Promise<Value> | Value, options?: StepOptions<Value>): Promise<Value> {
+    this.#steps ??= this.#leases.stepsOf(this)
+    if (!this.isRunning) this.#steps.end()
+    return this.#steps.run(name, work, options)
+  }
+
+  /** Undoes its steps, when the operation is refused. */
+  async undo(refusal: Refusal): Promise<void> {
+    this.#steps?.end()
+    await this.#steps?.undo(refusal)
+  }
+
+  /** A renewal that was sent at this time was accepted. */
+  renewed(sentAt: number): void {
+    this.confirmedAt = Math.max(this.confirmedAt, sentAt)
+  }
+
   /** Tells the handler that the operation may no longer be its own. */
   lose(error: LeaseLostError | AttemptTimeoutError): void {
     this.#lost ??= error
@@ -140,7 +191,7 @@ export class LeasedAttempt implements Attempt {
   }
 
   /** Starts the work, inside this attempt. */
-  start<Result>(inside: AsyncContext<LeasedAttempt>, work: (attempt: Attempt) => Promise<Result>): Promise<Result> {
+  start<Result>(inside: AsyncContext<LeasedAttempt>, work: (attempt: LeasedAttempt) => Promise<Result>): Promise<Result> {
     this.outer = inside.getStore()
     this.isRunning = true
     try {
@@ -169,6 +220,7 @@ export class LeasedAttempt implements Attempt {
 
   #ended(): void {
     this.isRunning = false
+    this.#steps?.end()
     this.#onEnd = undefined
   }
 }

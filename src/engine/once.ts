@@ -11,6 +11,40 @@ export interface Attempt {
   readonly number: number
   /** Aborts when the lease is lost or can no longer be confirmed: another attempt may be running. */
   readonly signal: AbortSignal
+  /**
+   * Does a part of the operation, and records what it came to under its name, so that the next attempt gets that instead of doing it again.
+   * A crash between the effect and the record leaves the step to be done once more, by default: give `key` to a provider that takes an
+   * idempotency key, or set `uncertain`. A refusal thrown by the work is recorded as well; any other error interrupts.
+   * @param name 1 to 255 characters, another one for each step of the handler
+   * @param work its value is recorded as JSON or bytes, at most 64 KiB
+   * @throws UncertainError, LeaseLostError, InputError, AttemptEndedError, and what the work throws
+   */
+  step<Value>(name: string, work: (run: StepRun) => Promise<Value> | Value, options?: StepOptions<Value>): Promise<Value>
+}
+
+/** What the work of a step is told. */
+export interface StepRun {
+  /**
+   * 64 hexadecimal digits for the provider's idempotency key: a digest of the operation and the step, the same for every attempt and in
+   * every process; another one once the operation has expired, or was resolved as absent, and runs anew.
+   */
+  readonly key: string
+  /** The attempt's. */
+  readonly signal: AbortSignal
+}
+
+/** What may be said of a step. */
+export interface StepOptions<Value> {
+  /**
+   * What becomes of a step that was begun and whose end is unknown: the next attempt does it again, or the operation is held until
+   * somebody resolves it. `hold` costs one more commit, before the step. @default 'retry'
+   */
+  readonly uncertain?: 'retry' | 'hold'
+  /**
+   * Takes the step's effect back, should the operation end with a refusal; it has a key of its own. It may be done twice, when the
+   * process dies behind it.
+   */
+  readonly undo?: (value: Value, run: StepRun) => Promise<void> | void
 }
 
 /** What one call may set for its operation; all of it but `wait` and `signal` is stored at the operation's first claim. */

@@ -54,7 +54,13 @@ export class Onceward implements Once {
     this.#calls = calls
     this.#context = {
       calls,
-      leases: new Leases({ platform, leaseMs, attemptMs, renew: (fence) => calls.renew({ ...fence, kind: 'renew', leaseMs }) }),
+      leases: new Leases({
+        platform,
+        leaseMs,
+        attemptMs,
+        renew: (fence) => calls.renew({ ...fence, kind: 'renew', leaseMs }),
+        settle: (settlement) => calls.settle(settlement, () => {}),
+      }),
       flights: new Flights(platform, waitersMax),
       platform,
       inside: platform.asyncContext<LeasedAttempt>(),
@@ -151,7 +157,7 @@ export class Onceward implements Once {
 
   #execute(
     request: Operation & OperationOptions,
-    work: (attempt: Attempt) => Promise<Ending>,
+    work: (attempt: LeasedAttempt) => Promise<Ending>,
     fingerprintOf: () => string,
   ): Promise<ExecuteResult> {
     try {

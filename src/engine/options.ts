@@ -1,7 +1,7 @@
 import { durationMs, type Duration } from '../core/duration.ts'
 import { limits } from '../core/limits.ts'
 import { OptionsError } from '../core/errors.ts'
-import type { InterruptedPolicy, InterruptedRule, InterruptionCause, Policy } from '../core/policy.ts'
+import type { InterruptedPolicy, InterruptedRule, Policy } from '../core/policy.ts'
 import type { OncewardListener } from './events.ts'
 import type { OperationOptions } from './once.ts'
 import type { Platform } from './platform.ts'

@@ -1,12 +1,12 @@
-import { BusyError, ExpiredError, HeldError, MismatchError, OutcomeNotKeptError, isOncewardError } from '../core/errors.ts'
+import { BusyError, ExpiredError, HeldError, MismatchError, OutcomeNotKeptError, isRefusal } from '../core/errors.ts'
 import { decodeOutcome, encodeRefusal, encodeValue } from '../core/outcome.ts'
 import type { Attempt, Ending, ExecuteResult, TryResult } from './once.ts'
-import type { Refusal } from '../core/errors.ts'
+import type { LeasedAttempt } from './leases.ts'
 
 /** Runs work that gives a value by way of an execution in bytes, and decodes what became of it: alike for the first caller and for replays. */
 export async function tried<Value>(
   work: (attempt: Attempt) => Promise<Value> | Value,
-  execute: (work: (attempt: Attempt) => Promise<Ending>) => Promise<ExecuteResult>,
+  execute: (work: (attempt: LeasedAttempt) => Promise<Ending>) => Promise<ExecuteResult>,
 ): Promise<TryResult<Value>> {
   let own: TryResult<Value> | undefined
   const result = await execute(async (attempt) => {
@@ -16,6 +16,7 @@ export async function tried<Value>(
       return { state: 'complete', outcome: encodeValue(value) }
     } catch (error) {
       if (!isRefusal(error)) throw error
+      await attempt.undo(error)
       own = { state: 'refused', refusal: error, replayed: false }
       return { state: 'complete', outcome: encodeRefusal(error) }
     }
@@ -59,8 +60,4 @@ function decoded<Value>({ outcome, replayed }: Extract<ExecuteResult, { state: '
     case 'not_kept':
       return { state: 'not_kept' }
   }
-}
-
-function isRefusal(error: unknown): error is Refusal {
-  return isOncewardError(error) && error.code === 'refused'
 }

@@ -16,7 +16,7 @@ function outdone(result: ExecuteResult, endings: Ending[] = []): Pick<Once, 'exe
     sha256: (data) => createHash('sha256').update(data).digest('hex'),
     waitMs: 0,
     execute: async (_request, work) => {
-      endings.push(await work({ number: 1, signal: new AbortController().signal }))
+      endings.push(await work({ number: 1, signal: new AbortController().signal, step: () => assert.fail('no step is taken') }))
       await sleep(20)
       return result
     },
