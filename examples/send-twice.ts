@@ -1,5 +1,5 @@
 import { once as eventOf } from 'node:events'
-import type { Server } from 'node:http'
+import type { Server } from 'node:net'
 
 /** Starts the server on a free port, sends it the same order twice, prints both answers, and closes it. */
 export async function sendTwice(server: Server): Promise<void> {

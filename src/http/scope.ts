@@ -2,9 +2,9 @@ import { hmac } from './hmac.ts'
 import { OptionsError } from '../core/errors.ts'
 import type { Sha256 } from '../core/operation.ts'
 
-/** A request, as far as a preset looks at it. */
+/** A request, as far as a preset looks at it: of Node, with headers as members, or of the Fetch standard. */
 export interface WithHeaders {
-  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>> | Pick<Headers, 'get'>
 }
 
 /** One scope for all callers: keys are shared by everybody who can reach the route. Only where everybody may see every answer. */
@@ -24,7 +24,11 @@ export function byAuthorization(options: { readonly secret: string }): (request:
   if (typeof secret !== 'string' || secret.length < 16)
     throw new OptionsError('secret must have at least 16 characters: give a random one, the same on every server')
   return ({ headers }, sha256) => {
-    const { authorization } = headers
+    const authorization = isStandard(headers) ? (headers.get('authorization') ?? undefined) : headers['authorization']
     return authorization === undefined ? 'anonymous' : `authorization:${hmac(secret, String(authorization), sha256)}`
   }
+}
+
+function isStandard(headers: WithHeaders['headers']): headers is Pick<Headers, 'get'> {
+  return typeof headers['get'] === 'function'
 }

@@ -12,7 +12,7 @@ test('run.ts sends one mail for two calls and gives both the same value', async 
   assert.equal(await printedBy('run.ts'), 'welcome, ada@example.com\nwelcome, ada@example.com\nmails sent: 1\n')
 })
 
-for (const file of ['express.ts', 'node.ts']) {
+for (const file of ['express.ts', 'node.ts', 'fetch.ts', 'hono.ts']) {
   test(`${file} makes one order of two requests and says that the second answer is a replay`, async () => {
     assert.equal(await printedBy(file), 'first: 201 {"order":1}\nagain: 201 {"order":1}, replayed\n')
   })
