@@ -47,7 +47,6 @@ export class FetchCapture {
     const body = unreadBody(own)
     if (body !== null) await this.#read(own, body)
     this.#own = own
-    this.#hasEnded = true
     return this.#policy.stores(head.status) ? { state: 'complete', outcome: this.#copy.outcome(head) } : { state: 'interrupt' }
   }
 
@@ -71,12 +70,17 @@ export class FetchCapture {
     // The client of a stream waits for it.
     endOfTurn(() => this.#flow(own))
     const reader = body.getReader()
-    for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      const chunk = this.#copied(read.value)
-      this.#copy.add(chunk)
-      this.#outlet.add(chunk)
-      if (this.#outlet.bytesPending > heldBytesMax) this.#flow(own)
-      if (this.#copy.isOver) await this.#outlet.room()
+    try {
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        const chunk = this.#copied(read.value)
+        this.#copy.add(chunk)
+        this.#outlet.add(chunk)
+        if (this.#outlet.bytesPending > heldBytesMax) this.#flow(own)
+        if (this.#copy.isOver) await this.#outlet.room()
+      }
+    } finally {
+      // What is held now stays held, whether all of it came or it broke off.
+      this.#hasEnded = true
     }
   }
 

@@ -17,6 +17,10 @@ export interface HonoContext {
   get(name: string): unknown
 }
 
+/** Hono drops the answer of a handler whose request has been answered by then. */
+const lateAnswer =
+  'a handler answered when its time was up, so that its answer is lost and its attempt counts as interrupted: raise attemptTimeout'
+
 /**
  * Protects the handlers behind it: `app.post('/charges', idempotent({ once, scope: (c) => c.get('account') }), handler)`. It belongs behind
  * authentication. Errors stay Hono's own: `app.onError` answers them.
@@ -27,14 +31,17 @@ export function idempotent<Context extends HonoContext>(
 ): (context: Context, next: () => Promise<void>) => Promise<void> {
   const door = new FetchDoor(options)
   return async function idempotentMiddleware(context, next) {
+    let isGivenUp = false
     const response = await door.serve({
       call: new HonoCall(context),
       present: () => new Headers(context.newResponse(null).headers),
       run: async () => {
         await next()
+        if (isGivenUp && context.error === undefined) throw new Error(lateAnswer)
         return { response: context.res, error: context.error }
       },
     })
+    isGivenUp = true
     if (response === context.res) return
     // Hono adds the headers of a response that is there already to the one that takes its place.
     context.res = undefined
