@@ -6,11 +6,14 @@ import { memory } from 'onceward/memory'
 import { attemptOf, byAuthorization, everyone, idempotent } from 'onceward/fetch'
 
 /** A request under a key, without any server. */
-function post(key: string, init: RequestInit = {}): Request {
+function post(
+  key: string,
+  { headers, ...init }: Omit<RequestInit, 'headers'> & { readonly headers?: Record<string, string> } = {},
+): Request {
   return new Request('http://shop.test/charges?a=1', {
     method: 'POST',
     ...init,
-    headers: { 'idempotency-key': key, ...init.headers },
+    headers: { 'idempotency-key': key, ...headers },
   })
 }
 
