@@ -9,6 +9,8 @@ export interface HonoContext {
   readonly req: HonoRequest
   /** What the handler threw, once its error handler has answered. */
   readonly error: Error | undefined
+  /** A response has been given. */
+  readonly finalized: boolean
   get res(): Response
   set res(response: Response | undefined)
   /** A response with the headers set so far. */
@@ -37,6 +39,7 @@ export function idempotent<Context extends HonoContext>(
       present: () => new Headers(context.newResponse(null).headers),
       run: async () => {
         await next()
+        if (!context.finalized) throw new TypeError('the handler returned nothing: return a Response')
         if (isGivenUp && context.error === undefined) throw new Error(lateAnswer)
         return { response: context.res, error: context.error }
       },

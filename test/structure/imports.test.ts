@@ -65,6 +65,15 @@ test('core, engine, http and bridges import no module of Node', () => {
   assert.deepEqual(wrong, [])
 })
 
+test('the doors for Request and Response reach nothing that is for the request and response of Node', () => {
+  const reached = new Set(['src/http/fetch.ts', 'src/http/hono.ts'])
+  for (const file of reached) for (const target of edgesOf(file)) reached.add(target)
+  assert.deepEqual(
+    [...reached].filter((file) => /\/node[^/]*\.ts$/.test(file)),
+    [],
+  )
+})
+
 test('core, engine and http read no clock', () => {
   const wrong = sources()
     .filter((file) => ['core', 'engine', 'http'].includes(layerOf(file)))
