@@ -72,9 +72,9 @@ export class FetchCapture {
     const reader = body.getReader()
     try {
       for (let read = await reader.read(); !read.done; read = await reader.read()) {
-        const chunk = this.#copied(read.value)
-        this.#copy.add(chunk)
-        this.#outlet.add(chunk)
+        const chunk = checkedChunk(read.value)
+        this.#copy.add(this.#copied(chunk))
+        this.#outlet.add(this.#copied(chunk))
         if (this.#outlet.bytesPending > heldBytesMax) this.#flow(own)
         if (this.#copy.isOver) await this.#outlet.room()
       }
@@ -88,10 +88,16 @@ export class FetchCapture {
     if (!this.#hasEnded && this.#outlet.mode === 'held') this.#give(ownResponse(own, this.#outlet.flow(), this.#dress))
   }
 
-  /** A copy, because whoever made the chunk may use its buffer again; but nothing is copied of what is not kept. */
-  #copied(chunk: unknown): Uint8Array {
-    if (!isBytes(chunk))
-      throw new TypeError(`the handler's stream gave a chunk of type ${typeof chunk}: a body's chunks are Uint8Arrays`)
-    return this.#copy.isOver ? chunk : Uint8Array.from(chunk)
+  /**
+   * A copy, because whoever made the chunk may use its buffer again, and whoever is sent one may transfer its buffer elsewhere; but nothing
+   * is copied of what is not kept.
+   */
+  #copied(chunk: Uint8Array): Uint8Array {
+    return this.#copy.isOver ? chunk : new Uint8Array(chunk)
   }
+}
+
+function checkedChunk(chunk: unknown): Uint8Array {
+  if (isBytes(chunk)) return chunk
+  throw new TypeError(`the handler's stream gave a chunk of type ${typeof chunk}: a body's chunks are Uint8Arrays`)
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
-import { onceward, type Attempt, type Once } from 'onceward'
+import { onceward, StoreUnavailableError, type Attempt, type Once } from 'onceward'
 import { memory } from 'onceward/memory'
-import { attemptOf, byAuthorization, everyone, idempotent } from 'onceward/fetch'
+import { attemptOf, byAuthorization, everyone, idempotent, storedAnswer } from 'onceward/fetch'
 
 /** A request under a key, without any server. */
 function post(
@@ -174,5 +174,69 @@ test('fetch: a stream that the reader of its answer cancels is remembered whole'
     }
     const handler = idempotent({ once, scope: everyone }, () => new Response(ReadableStream.from(chunks())))
     await (await handler(post('k1'))).body?.cancel()
+    assert.equal(await (await handler(post('k1'))).text(), '01234')
+  }))
+
+test('fetch: while the store does not answer a request is refused, or runs without protection where the option says so', () =>
+  withOnce(async (once) => {
+    let runs = 0
+    const down: Pick<Once, 'execute' | 'sha256' | 'waitMs'> = {
+      sha256: once.sha256,
+      waitMs: once.waitMs,
+      execute: () => Promise.reject(new StoreUnavailableError(new Error('connect ECONNREFUSED db.internal:5432'))),
+    }
+    const work = (): Response => new Response(String((runs += 1)))
+    const refused = await idempotent({ once: down, scope: everyone }, work)(post('k1'))
+    assert.deepEqual([refused.status, refused.headers.get('retry-after'), runs], [503, '1', 0])
+    const text = await refused.text()
+    assert.match(text, /idempotency_store_unavailable/)
+    assert.ok(!text.includes('db.internal'))
+    const run = idempotent({ once: down, scope: everyone, storeDown: 'run' }, work)
+    assert.deepEqual([await (await run(post('k1'))).text(), await (await run(post('k1'))).text()], ['1', '2'])
+  }))
+
+test('fetch: an outcome that no HTTP door stored is told from an answer', () =>
+  withOnce(async (once) => {
+    const handler = idempotent({ once, scope: everyone, interrupted: 'hold', fingerprint: [] }, () => {
+      throw new Error('thrown')
+    })
+    await assert.rejects(handler(post('k1')), /thrown/)
+    const operation = { scope: 'everyone', name: 'POST /charges', key: 'k1' }
+    assert.ok(await once.resolve(operation, { outcome: 'plain' }, { actor: 'test', reason: 'by hand' }))
+    assert.equal(await codeIn(await handler(post('k1'))), 'idempotency_misconfigured')
+  }))
+
+test('fetch: what an operator resolved a held operation with is its answer', () =>
+  withOnce(async (once) => {
+    const handler = idempotent({ once, scope: everyone, interrupted: 'hold' }, () => {
+      throw new Error('thrown')
+    })
+    const operation = { scope: 'everyone', name: 'POST /charges', key: 'k1' }
+    for (const [key, status, body] of [
+      ['k1', 201, 'done by hand'],
+      ['k2', 204, ''],
+      ['k3', 205, ''],
+    ] as const) {
+      await assert.rejects(handler(post(key)), /thrown/)
+      const outcome = storedAnswer({ status, body, headers: { 'X-By': ['hand', 'head'] } })
+      await once.resolve({ ...operation, key }, { outcome }, { actor: 'test', reason: 'by hand' })
+      const answer = await handler(post(key))
+      assert.deepEqual([answer.status, await answer.text(), answer.headers.get('x-by')], [status, body, 'hand, head'])
+    }
+  }))
+
+test('fetch: whoever takes the chunks of a streamed answer for itself takes nothing from what is remembered', () =>
+  withOnce(async (once) => {
+    async function* chunks(): AsyncGenerator<Uint8Array> {
+      for (let index = 0; index < 5; index += 1) {
+        yield new TextEncoder().encode(`${index}`)
+        await sleep(5)
+      }
+    }
+    const handler = idempotent({ once, scope: everyone }, () => new Response(ReadableStream.from(chunks())))
+    const first = await handler(post('k1'))
+    assert.ok(first.body)
+    for await (const { buffer } of first.body as ReadableStream<Uint8Array<ArrayBuffer>>)
+      assert.equal(structuredClone(buffer, { transfer: [buffer] }).byteLength, 1)
     assert.equal(await (await handler(post('k1'))).text(), '01234')
   }))
