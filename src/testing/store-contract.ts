@@ -1,3 +1,4 @@
+import { checkDeviations, registerCase, type RegisterTest } from './deviations.ts'
 import { batchCases } from './store/batches.ts'
 import { claimCases } from './store/claims.ts'
 import { commandCases } from './store/commands.ts'
@@ -8,17 +9,7 @@ import { settlementCases } from './store/settlements.ts'
 import { timeCases } from './store/time.ts'
 import { wordCases } from './store/words.ts'
 import { runCase, type ContractCase, type Settings } from './store/subject.ts'
-import type { OpenDatabase, RegisterTest, StoreContractOptions } from './store/database.ts'
-
-export type {
-  ContractDatabase,
-  DatabaseContext,
-  Impossible,
-  OpenDatabase,
-  RefusedData,
-  RegisterTest,
-  StoreContractOptions,
-} from './store/database.ts'
+import type { OpenDatabase, StoreContractOptions } from './store/database.ts'
 
 const runsByDefault = 50
 
@@ -61,27 +52,8 @@ const cases: readonly ContractCase[] = [
  */
 export function storeContract(test: RegisterTest, open: OpenDatabase, options: StoreContractOptions = {}): void {
   const { deviations = {}, runs = runsByDefault, seed } = options
-  for (const [name, reason] of Object.entries(deviations)) checkDeviation(name, reason)
+  checkDeviations(deviations, cases)
   const settings: Settings = { runs, seed }
-  for (const each of cases) register(test, each, deviations[each.name], async () => runCase(each, open, settings))
-}
-
-function register(test: RegisterTest, { name }: ContractCase, reason: string | undefined, run: () => Promise<void>): void {
-  if (reason === undefined) test(name, run)
-  else test(`${name} (deviates: ${reason})`, async () => fails(run))
-}
-
-function checkDeviation(name: string, reason: string): void {
-  const found = cases.find((each) => each.name === name)
-  if (found === undefined) throw new Error(`the deviation '${name}' names no case of the suite: give a case's whole name`)
-  if (found.safety) throw new Error(`'${name}' is a safety case and admits no deviation: mend the store`)
-  if (reason.trim() === '') throw new Error(`the deviation '${name}' has no reason: say why the store deviates`)
-}
-
-async function fails(run: () => Promise<void>): Promise<void> {
-  const failed = await run().then(
-    () => false,
-    () => true,
-  )
-  if (!failed) throw new Error('the store does not deviate here any more: remove the deviation')
+  for (const each of cases)
+    registerCase(test, { name: each.name, reason: deviations[each.name] }, async () => runCase(each, open, settings))
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { DatabaseSync } from 'node:sqlite'
 import { after, suite, test } from 'node:test'
 import { freshPath, killAll, refusal, startChild, type Child } from './child.ts'
-import { isReplay } from './contract/ask.ts'
+import { codeOf, isReplay } from './contract/ask.ts'
 import { frameworks, parseOptions, UsageError } from '../fixture/options.ts'
 
 /** Two processes, or one after the other, on one SQLite file, with one count of effects. */
@@ -15,7 +16,7 @@ after(killAll)
 
 // Processes mostly start and wait.
 suite('processes', { concurrency: 3 }, () => {
-  for (const framework of ['node', 'express', 'express4']) {
+  for (const framework of frameworks) {
     test(`${framework}: two processes on one file are one: replays, identical requests at once, and a restart`, async () => {
       const start = sharing(framework, ['--wait-ms', '30000'])
       const [first, other] = await Promise.all([start(), start()])
@@ -63,8 +64,33 @@ suite('processes', { concurrency: 3 }, () => {
       }
       await child.end('SIGTERM')
     })
+
+    test(`${framework}: while another process locks the store, requests are refused in time; what had begun is answered and saved later`, async () => {
+      const path = freshPath('onceward.db')
+      const child = await startChild(['--framework', framework, '--store', `sqlite:${path}`, '--lease-ms', '60000'])
+      const begun = child.ask({ path: '/slow?ms=400', key: 'k1' })
+      await sleep(200)
+      const unlock = lockedBy(path)
+      const refused = await child.ask({ key: 'k2', body: '1' })
+      assert.deepEqual([refused.status, codeOf(refused)], [503, 'idempotency_store_unavailable'])
+      assert.match(String(refused.headers['retry-after']), /^[1-9]\d*$/)
+      assert.equal((await begun).text, 'slept:400 effect:1')
+      unlock()
+      const again = await child.ask({ path: '/slow?ms=400', key: 'k1' })
+      assert.deepEqual([again.text, isReplay(again)], ['slept:400 effect:1', true])
+      assert.equal((await child.ask({ key: 'k2', body: '1' })).status, 201)
+      assert.equal(await child.effects(), 2)
+      assert.equal(await child.end('SIGTERM'), 0)
+    })
   }
 })
+
+/** Takes the file's write lock, as a process that hangs in a transaction would; what is returned lets it go. */
+function lockedBy(path: string): () => void {
+  const database = new DatabaseSync(path)
+  database.exec('BEGIN IMMEDIATE')
+  return () => database.close()
+}
 
 test('the fixture says in one line what is allowed, and ends with 2', async () => {
   const { code, stderr, stdout } = await refusal(['--framework', 'rails'])
@@ -74,13 +100,23 @@ test('the fixture says in one line what is allowed, and ends with 2', async () =
     ['--store', 'redis://localhost'],
     ['--store', 'sqlite:'],
     ['--atomic'],
-    ['--profile', 'stripe'],
+    ['--profile', 'paypal'],
+    ['--require-key', '--optional-key'],
+    ['--port', '65536'],
     ['--ttl-ms', 'soon'],
     ['--interrupted', 'thrown=maybe'],
     ['--scope', 'world'],
     ['stray'],
   ])
     assert.throws(() => parseOptions(args), UsageError, args.join(' '))
+  // What only the library can tell.
+  for (const args of [
+    ['--attempts-max', '0'],
+    ['--methods', 'get'],
+  ]) {
+    const refused = await refusal(args)
+    assert.deepEqual([refused.code, refused.stdout, refused.stderr.split('\n').length], [2, '', 2], refused.stderr)
+  }
 })
 
 test('the fixture forgets effects and records when it is reset', async () => {

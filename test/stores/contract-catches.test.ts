@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import { strict as assert } from 'node:assert'
 import * as fc from 'fast-check'
-import { storeContract, type OpenDatabase, type StoreContractOptions } from '../../src/testing/store-contract.ts'
+import { storeContract, type OpenDatabase, type StoreContractOptions } from 'onceward/testing'
 import { brokenClaims } from './broken/claims.ts'
 import { brokenGroups } from './broken/groups.ts'
 import { brokenLives } from './broken/life.ts'

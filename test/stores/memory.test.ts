@@ -1,7 +1,7 @@
 import { test } from 'node:test'
 import { strict as assert } from 'node:assert'
 import { memory } from '../../src/stores/memory.ts'
-import { storeContract } from '../../src/testing/store-contract.ts'
+import { storeContract } from 'onceward/testing'
 import { claimOf, claimsOf, complete, fence, interrupt, policyOf, times } from '../../src/testing/store/fixtures.ts'
 
 storeContract(

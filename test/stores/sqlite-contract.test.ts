@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { sqlite, type SqliteOptions } from '../../src/stores/sqlite.ts'
-import { storeContract, type OpenDatabase } from '../../src/testing/store-contract.ts'
+import { storeContract, type OpenDatabase } from 'onceward/testing'
 
 /** A file of its own for each case. */
 function fileWith(driver: Pick<SqliteOptions, 'driver'>): OpenDatabase {

@@ -2,12 +2,7 @@ import { test } from 'node:test'
 import { strict as assert } from 'node:assert'
 import { memory } from '../../src/stores/memory.ts'
 import { installed } from '../../src/testing/store/fast-check.ts'
-import {
-  storeContract,
-  type ContractDatabase,
-  type OpenDatabase,
-  type StoreContractOptions,
-} from '../../src/testing/store-contract.ts'
+import { storeContract, type ContractDatabase, type OpenDatabase, type StoreContractOptions } from 'onceward/testing'
 
 const unclosed = 'a call made after close rejects with an error'
 const notKept = 'a claim of an operation without a record is claimed as attempt 1, without steps'

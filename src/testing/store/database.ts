@@ -33,9 +33,6 @@ export interface ContractDatabase {
 /** Makes a fresh, empty database for one case. */
 export type OpenDatabase = (context: DatabaseContext) => Promise<ContractDatabase>
 
-/** Registers a case with a test runner: the `test` of node:test, vitest and jest all fit. */
-export type RegisterTest = (name: string, body: () => Promise<void>) => unknown
-
 /** Options of the suite. */
 export interface StoreContractOptions {
   /**

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { codeOf, isReplay } from './ask.ts'
-import type { It } from './harness.ts'
+import { safety, type Behaviour } from './behaviour.ts'
 
 /** Behaviours 17 to 21: another input under the key. */
-export function mismatchBehaviours(it: It): void {
-  it(
+export const mismatchBehaviours: readonly Behaviour[] = [
+  safety(
     'another body, query or media type under the key is refused, and query in another order is the same',
     [],
     async (subject) => {
@@ -36,17 +36,17 @@ export function mismatchBehaviours(it: It): void {
       )
       assert.equal(await subject.effects(), 1)
     },
-  )
+  ),
 
-  it('after a mismatch the original still replays', [], async (subject) => {
+  safety('after a mismatch the original still replays', [], async (subject) => {
     const first = await subject.ask({ key: 'k1', body: '1' })
     await subject.ask({ key: 'k1', body: '2' })
     const third = await subject.ask({ key: 'k1', body: '1' })
     assert.ok(isReplay(third))
     assert.equal(third.headers.location, first.headers.location)
-  })
+  }),
 
-  it('a mismatch against an operation that is still running is refused at once', [], async (subject) => {
+  safety('a mismatch against an operation that is still running is refused at once', [], async (subject) => {
     const running = subject.ask({ path: '/slow?ms=700', key: 'k1', body: '1' })
     let isOver = false
     void running.then(() => (isOver = true))
@@ -55,9 +55,9 @@ export function mismatchBehaviours(it: It): void {
     assert.equal(isOver, false)
     assert.equal((await running).status, 200)
     assert.equal(await subject.effects(), 1)
-  })
+  }),
 
-  it(
+  safety(
     'another token of the same account and other tracing headers are the same caller',
     ['--scope', 'account'],
     async (subject) => {
@@ -66,15 +66,17 @@ export function mismatchBehaviours(it: It): void {
       assert.ok(isReplay(await subject.ask({ key: 'k1', token: 'acme.t2', body: '1' })))
       assert.ok(!isReplay(await subject.ask({ key: 'k1', token: 'other.t1', body: '1' })))
     },
-  )
+  ),
 
-  it('the same key on another path or method is an operation of its own, with its own answer', [], async (subject) => {
+  safety('the same key on another path or method is an operation of its own, with its own answer', [], async (subject) => {
     const first = await subject.ask({ key: 'k1', body: '1' })
     const other = await subject.ask({ path: '/status/200', key: 'k1', body: '1' })
     const patch = await subject.ask({ method: 'PATCH', key: 'k1', body: '1' })
     assert.deepEqual([first.status, other.status, patch.status], [201, 200, 200])
     assert.match(other.text, /^status:200 effect:2$/)
     assert.ok(![first, other, patch].some(isReplay))
+    const again = await subject.ask({ path: '/status/200', key: 'k1', body: '1' })
+    assert.deepEqual([again.text, isReplay(again)], [other.text, true])
     assert.equal(await subject.effects(), 3)
-  })
-}
+  }),
+]
