@@ -15,6 +15,6 @@ for (const args of runs) {
     `${args.join(' ')}: seed ${seed}, ${conversations} conversations in ${seconds} s, ${memoryMax.toFixed(0)} MiB`,
     counts,
   )
-  for (const violation of violations) console.log(violation)
+  for (const violation of violations.slice(0, 50)) console.log(violation)
   if (violations.length > 0) process.exitCode = 1
 }
