@@ -195,6 +195,7 @@ async function settleLate(context: ExecutionContext, call: Call, leased: LeasedA
 }
 
 async function settle(context: ExecutionContext, call: Call, leased: LeasedAttempt, ending: Ending): Promise<ExecuteResult> {
+  if (ending.state === 'release') return release(context, call, leased)
   if (ending.state === 'interrupt') {
     const result = await interrupt(context, call, leased, 'answered', undefined)
     return result === 'stale' ? ownersAnswer(context, call, leased) : { state: 'interrupted' }
@@ -204,6 +205,14 @@ async function settle(context: ExecutionContext, call: Call, leased: LeasedAttem
   if (result === 'stale') return ownersAnswer(context, call, leased)
   if (result === 'ok') context.emit(call, { type: 'completed', attempt: leased.number, kept: outcome.kept })
   return { state: 'completed', outcome, replayed: false, settled: result === 'ok' }
+}
+
+/** Nothing was done: the operation is as it was before this attempt. Should another attempt own it by now, that one is not touched. */
+async function release(context: ExecutionContext, call: Call, leased: LeasedAttempt): Promise<ExecuteResult> {
+  const { id, owner } = leased.fence
+  await context.calls.settle({ kind: 'release', id, owner }, () => context.leases.drop(leased))
+  context.emit(call, { type: 'released' })
+  return { state: 'interrupted' }
 }
 
 async function interrupt(

@@ -95,14 +95,18 @@ export interface ExecuteRequest extends Operation, OperationOptions {
   readonly fingerprint: string
 }
 
-/** How an execution ended: with an outcome to keep, or with an answer that is not to be kept. A throw interrupts as `thrown`. */
-export type Ending = { readonly state: 'complete'; readonly outcome: Outcome } | { readonly state: 'interrupt' }
+/**
+ * How an execution ended: with an outcome to keep, with an answer that is not to be kept, or before anything was done, so that the attempt
+ * does not count. A throw interrupts as `thrown`.
+ */
+export type Ending =
+  { readonly state: 'complete'; readonly outcome: Outcome } | { readonly state: 'interrupt' } | { readonly state: 'release' }
 
 /** What became of an execution, in bytes. */
 export type ExecuteResult =
   /** `replayed`: the outcome is not this call's own. `settled` false: this call's own, but the store did not confirm it in time. */
   | { readonly state: 'completed'; readonly outcome: Outcome; readonly replayed: boolean; readonly settled: boolean }
-  /** This call's own execution ended without an outcome to keep. */
+  /** This call's own execution ended without an outcome to keep, or did nothing. */
   | { readonly state: 'interrupted' }
   | Exclude<TryResult<never>, { state: 'completed' | 'refused' | 'not_kept' }>
 

@@ -20,6 +20,15 @@ export class NodeCall<Request extends NodeRequest> implements HttpCall<Request> 
     return goneSignal(this.request.socket)
   }
 
+  /**
+   * The client is gone, and its request can no longer be read: body parsers take such a one for read already. Known before `signal` is
+   * told: the connection is closed some turns of the loop after it was lost.
+   */
+  get isGone(): boolean {
+    const { destroyed, readableEnded, server } = this.request.socket
+    return destroyed || (readableEnded && server?.httpAllowHalfOpen !== true)
+  }
+
   header(name: string): string | undefined {
     const value = this.request.headers[name]
     return typeof value === 'object' ? value.join(', ') : value

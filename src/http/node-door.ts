@@ -11,7 +11,7 @@ import { reportToConsole } from './node-runtime.ts'
 import { setAnswer } from './node-headers.ts'
 import { setAttempt } from './attempt-of.ts'
 import type { Answer } from './answer.ts'
-import type { Attempt, ExecuteRequest, ExecuteResult } from '../engine/once.ts'
+import type { Attempt, Ending, ExecuteRequest, ExecuteResult } from '../engine/once.ts'
 import type { NodeCall } from './node-call.ts'
 import type { NodeRequest, NodeResponse } from './node-types.ts'
 
@@ -77,6 +77,8 @@ export class NodeDoor<Request extends NodeRequest> {
     let capture: Capture | undefined
     try {
       const result = await this.#policy.once.execute(request, (attempt) => {
+        // A handler that began now would find another body than the one that was compared, and its outcome would stand for that one.
+        if (exchange.call.isGone) return Promise.resolve<Ending>({ state: 'release' })
         capture = new Capture(exchange.response, this.#capture)
         this.#start(exchange, capture, attempt)
         return capture.ending

@@ -4,7 +4,7 @@ export interface NodeSocket {
   /** The client has said that it sends nothing more. */
   readonly readableEnded: boolean
   readonly errored?: Error | null | undefined
-  readonly server?: { readonly listening: boolean } | undefined
+  readonly server?: { readonly listening: boolean; readonly httpAllowHalfOpen?: boolean } | undefined
   once(event: 'close', listener: () => void): unknown
 }
 

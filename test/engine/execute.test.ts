@@ -30,6 +30,14 @@ describe('execute', () => {
     assert.equal(second.state === 'completed' && Buffer.from(second.outcome.body).toString(), '2')
   })
 
+  test('an execution that did nothing is given back: it does not count as an attempt, and the operation is absent', async () => {
+    const once = inMemory({ attemptsMax: 1, interrupted: 'hold' })
+    assert.deepEqual(await once.execute(request, async () => ({ state: 'release' })), { state: 'interrupted' })
+    assert.equal((await once.peek(request)).state, 'absent')
+    const second = await once.execute(request, async ({ number }) => ({ state: 'complete', outcome: outcome(`${number}`) }))
+    assert.equal(second.state === 'completed' && Buffer.from(second.outcome.body).toString(), '1')
+  })
+
   test('compares the fingerprint that it is given', async () => {
     const once = inMemory()
     await once.execute(request, async () => ({ state: 'complete', outcome: outcome('first') }))
