@@ -93,6 +93,8 @@ export class Ledger {
     if (!isOwn && !isFailure && !refusals.includes(answer.status))
       this.#wrong(number, request, `was answered with ${answer.status}`)
     if (!isOwn) return
+    if (isEcho(request) && !isSameInput(request.body, answer.body))
+      this.#wrong(number, request, `was answered with ${JSON.stringify(answer.body.toString('latin1').slice(0, 200))}`)
     if (!isProtected(method) || (path === '/optional' && key === undefined)) this.#freeAnswer(method, path, answer)
     else if (key !== undefined && !mayRepeat(path) && isRoute(path)) this.#outcome(identity({ ...request, key }), answer)
   }
@@ -132,6 +134,21 @@ function statusesOf(path: string, method: string): readonly number[] {
   if (path === '/counter') return method === 'GET' || method === 'HEAD' ? [200, 405] : [200, 204, 404, 405]
   if (path === '/nowhere') return [404, 405]
   return path === '/echo' || path === '/optional' ? [200, 201, 204] : [200, 204]
+}
+
+/** Where the handler sends back what it was sent. */
+function isEcho({ path, method, expectation }: FuzzRequest): boolean {
+  return expectation === 'sound' && (path === '/optional' || (path === '/echo' && method !== 'DELETE'))
+}
+
+/** Byte by byte, or as JSON: what is replayed is the first request's spelling. */
+function isSameInput(sent: Buffer, got: Buffer): boolean {
+  if (sent.equals(got)) return true
+  try {
+    return JSON.stringify(JSON.parse(sent.toString('latin1'))) === JSON.stringify(JSON.parse(got.toString('latin1')))
+  } catch {
+    return false
+  }
 }
 
 /** What Node answers to what is not HTTP has no body, and may stand for any request that was under way. */

@@ -16,6 +16,8 @@ export interface FuzzRequest {
   readonly sentKey: string | undefined
   readonly key: string | undefined
   readonly expectation: Expectation
+  /** Before its transfer coding. */
+  readonly body: Buffer
   readonly bytes: Buffer
 }
 
@@ -155,11 +157,12 @@ export function requestFrom(random: Random): FuzzRequest {
     ...(random.chance(0.2) ? [random.pick(oddHeaders)] : []),
   ]
   const draft = { method, path, query: `${query}${random.chance(0.1) ? `${query === '' ? '?' : '&'}b=2&a=%zz&a` : ''}`, headers }
-  const bytes = rendered({ ...draft, body: Buffer.from(text, 'latin1') }, random)
+  const body = Buffer.from(text, 'latin1')
+  const bytes = rendered({ ...draft, body }, random)
   const isProtected = method === 'POST' || method === 'PATCH'
   const isGuarded = isProtected && path !== '/nowhere' && path !== '/counter'
   const expectation = isGuarded && isRefused ? 'refused' : 'sound'
-  return { method, path, tenant, sentKey: key?.sent, key: isEarly ? undefined : key?.key, expectation, bytes }
+  return { method, path, tenant, sentKey: key?.sent, key: isEarly ? undefined : key?.key, expectation, body, bytes }
 }
 
 function keyLinesFrom(random: Random): readonly [{ readonly sent: string; readonly key: string } | undefined, readonly string[]] {
