@@ -7,8 +7,8 @@ import { codeOf, isReplay } from './contract/ask.ts'
 import { frameworks, parseOptions, UsageError } from '../fixture/options.ts'
 
 /** Two processes, or one after the other, on one SQLite file, with one count of effects. */
-function sharing(framework: string, more: readonly string[] = []): () => Promise<Child> {
-  const files = ['--store', `sqlite:${freshPath('onceward.db')}`, '--effects', freshPath('effects.jsonl')]
+function sharing(framework: string, more: readonly string[] = [], path = freshPath('onceward.db')): () => Promise<Child> {
+  const files = ['--store', `sqlite:${path}`, '--effects', freshPath('effects.jsonl')]
   return () => startChild(['--framework', framework, ...files, ...more])
 }
 
@@ -33,11 +33,12 @@ suite('processes', { concurrency: 3 }, () => {
     })
 
     test(`${framework}: a process that stands still longer than its lease answers with what its successor did`, async () => {
-      const start = sharing(framework, ['--lease-ms', '600', '--wait-ms', '30000'])
+      const path = freshPath('onceward.db')
+      const start = sharing(framework, ['--lease-ms', '600', '--wait-ms', '30000'], path)
       const [late, successor] = await Promise.all([start(), start()])
       const answer = late.ask({ path: '/slow?ms=1500', key: 'k1' })
       await sleep(300)
-      late.process.kill('SIGSTOP')
+      await stopUnlocked(late, path)
       const taken = await successor.ask({ path: '/slow?ms=1500', key: 'k1' })
       late.process.kill('SIGCONT')
       const outdone = await answer
@@ -85,11 +86,31 @@ suite('processes', { concurrency: 3 }, () => {
   }
 })
 
+/** Stops the process where it does not hold the file's write lock, which nobody could take from it: its renewals take it for a moment. */
+async function stopUnlocked({ process }: Child, path: string): Promise<void> {
+  for (;;) {
+    process.kill('SIGSTOP')
+    await sleep(20)
+    try {
+      return lockedBy(path)()
+    } catch {
+      // Locked: on with it, to be stopped at another moment.
+      process.kill('SIGCONT')
+      await sleep(10)
+    }
+  }
+}
+
 /** Takes the file's write lock, as a process that hangs in a transaction would; what is returned lets it go. */
 function lockedBy(path: string): () => void {
   const database = new DatabaseSync(path)
-  database.exec('BEGIN IMMEDIATE')
-  return () => database.close()
+  try {
+    database.exec('BEGIN IMMEDIATE')
+    return () => database.close()
+  } catch (error) {
+    database.close()
+    throw error
+  }
 }
 
 test('the fixture says in one line what is allowed, and ends with 2', async () => {
