@@ -16,7 +16,7 @@ function outdone(result: ExecuteResult): Pick<Once, 'execute' | 'sha256' | 'wait
     sha256: (data) => createHash('sha256').update(data).digest('hex'),
     waitMs: 0,
     execute: async (_request, work) => {
-      await work({ number: 1, signal: new AbortController().signal })
+      await work({ number: 1, signal: new AbortController().signal, step: () => assert.fail('no step is taken') })
       await sleep(20)
       return result
     },
