@@ -30,7 +30,8 @@ export function idempotent<Request extends ExpressRequest>(
 ): (request: Request, response: NodeResponse, next: (error?: unknown) => void) => void {
   const door = new NodeDoor(options)
   return function idempotentMiddleware(request, response, next) {
-    door.serve({ call: new NodeCall(request, request.originalUrl), response, run: () => next(), fail: next })
+    const call = new NodeCall(request, { raw: request, target: request.originalUrl, parsed: request })
+    door.serve({ call, response, run: () => next(), fail: next })
   }
 }
 

@@ -3,21 +3,35 @@ import type { BodyRefusal, HttpCall } from './protocol.ts'
 import type { NodeRequest, NodeSocket } from './node-types.ts'
 import type { RequestBody } from './request-fingerprint.ts'
 
+/** Where a framework keeps what is Node's own in its request. */
+export interface NodeParts {
+  /** Node's own request. */
+  readonly raw: NodeRequest
+  /** Path and query as the client sent them, where the framework changes the raw request's `url`. */
+  readonly target: string | undefined
+  /** The object on which body parsers leave `body`, `file` and `files`. */
+  readonly parsed: object
+}
+
 /** A request of Node's HTTP server in the door's terms. */
-export class NodeCall<Request extends NodeRequest> implements HttpCall<Request> {
+export class NodeCall<Request> implements HttpCall<Request> {
   readonly request: Request
+  readonly raw: NodeRequest
   readonly method: string
   readonly target: string
+  readonly #parsed: object
 
-  /** @param target path and query as the client sent them, where a framework has changed `request.url` */
-  constructor(request: Request, target: string | undefined = request.url) {
+  /** @param request the framework's own, for the application's functions */
+  constructor(request: Request, { raw, target, parsed }: NodeParts) {
     this.request = request
-    this.method = request.method ?? ''
+    this.raw = raw
+    this.method = raw.method ?? ''
     this.target = target ?? '/'
+    this.#parsed = parsed
   }
 
   get signal(): AbortSignal {
-    return goneSignal(this.request.socket)
+    return goneSignal(this.raw.socket)
   }
 
   /**
@@ -25,21 +39,21 @@ export class NodeCall<Request extends NodeRequest> implements HttpCall<Request> 
    * told: the connection is closed some turns of the loop after it was lost.
    */
   get isGone(): boolean {
-    const { destroyed, readableEnded, server } = this.request.socket
+    const { destroyed, readableEnded, server } = this.raw.socket
     return destroyed || (readableEnded && server?.httpAllowHalfOpen !== true)
   }
 
   header(name: string): string | undefined {
-    const value = this.request.headers[name]
+    const value = this.raw.headers[name]
     return typeof value === 'object' ? value.join(', ') : value
   }
 
   headerCount(name: string): number {
-    return this.request.rawHeaders.filter((word, index) => index % 2 === 0 && word.toLowerCase() === name).length
+    return this.raw.rawHeaders.filter((word, index) => index % 2 === 0 && word.toLowerCase() === name).length
   }
 
   body(bytesMax: number): RequestBody | BodyRefusal | Promise<RequestBody | BodyRefusal> {
-    return readBody(this.request, bytesMax)
+    return readBody(this.raw, bytesMax, this.#parsed)
   }
 }
 

@@ -2,7 +2,7 @@ import { AnswerCopy, hasBody } from './answer-copy.ts'
 import { copiedBytes } from './node-runtime.ts'
 import { expose, headOf, setAnswer, setGiven } from './node-headers.ts'
 import { isBytes } from '../core/bytes.ts'
-import { isCutHere, keepOpen, letClose, markEnded, unrender } from './node-internals.ts'
+import { isCutHere, keepOpen, letClose, markEnded, markOpen, unrender } from './node-internals.ts'
 import { isWrapped, patch, type Interceptor, type Originals } from './node-patch.ts'
 import { later, Outlet, type Callback, type Chunk } from './node-outlet.ts'
 import { encodeUnkept, type Answer, type AnswerHead } from './answer.ts'
@@ -45,7 +45,11 @@ export class Capture implements Interceptor {
   #last: Chunk | undefined
   /** Another answer was given while the handler was still at its own. */
   #isAbandoned = false
+  /** What was last piped into the response. */
+  #source: Source | undefined
   #isIdle = false
+  /** A method of the response's own is at work, which may call others of them on the response. */
+  #isSending = false
   #isClientGone = false
   /** The event `close` has come, and is kept from the handler until it has ended. */
   #isCloseDue = false
@@ -93,7 +97,9 @@ export class Capture implements Interceptor {
   release(): void {
     this.#phase = 'done'
     if (this.#outlet.mode === 'muted' || this.#last === undefined) return this.#close()
+    this.#isSending = true
     this.#outlet.finish(this.#last)
+    this.#isSending = false
     this.#last = undefined
   }
 
@@ -127,9 +133,10 @@ export class Capture implements Interceptor {
   }
 
   write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean {
+    const { write } = this.#originals
+    if (this.#isSending) return write.call(this.#response, chunk, encoding, callback)
     const done = firstFunction(encoding, callback)
     if (this.#phase !== 'open') return this.#tooLate(done)
-    const { write } = this.#originals
     if (!isData(chunk)) return write.call(this.#response, chunk, encoding, callback)
     if (!hasBody(this.#begun().status)) return write.call(this.#response, chunk, encoding, callback)
     const data = this.#copied(chunk, encoding)
@@ -153,8 +160,10 @@ export class Capture implements Interceptor {
   }
 
   destroy(error?: Error): unknown {
+    if (this.#isLetGo()) this.#endUnkept()
     // A response that waits behind others on its connection is destroyed by Node itself when that is lost: then the client is gone.
-    if (this.#response.socket !== null) this.fail(error ?? new Error('the handler destroyed its response before it had answered'))
+    else if (this.#response.socket !== null)
+      this.fail(error ?? new Error('the handler destroyed its response before it had answered'))
     return this.#originals.destroy.call(this.#response, error)
   }
 
@@ -183,8 +192,8 @@ export class Capture implements Interceptor {
     this.#last = last
     this.#phase = 'ended'
     this.#outlet.stop()
+    markEnded(this.#response)
     if (this.#isAbandoned) this.#close()
-    else markEnded(this.#response)
     this.#settle(head)
   }
 
@@ -197,18 +206,28 @@ export class Capture implements Interceptor {
     }
   }
 
-  /**
-   * `sendFile` of Express listens to the connection itself and stops reading its file when the client is gone: the answer never ends. What
-   * the handler did stands all the same, so that it is completed without a body rather than left to lapse and run again.
-   */
+  /** Some listen to the connection themselves and let go of what they read when the client is gone: the answer never ends, or breaks off. */
   #watchSource(source: unknown): void {
     if (!isSource(source)) return
+    this.#source = source
     source.once('close', () => {
-      if (!this.#isClientGone || this.#phase !== 'open' || this.#head === undefined || source.readableEnded) return
-      this.#phase = 'ended'
-      this.#outlet.stop()
-      this.#settle(this.#head, encodeUnkept(this.#head))
+      if (this.#isLetGo()) this.#endUnkept()
     })
+  }
+
+  /** The source of the answer was destroyed, neither read to its end nor broken, because the client is gone. */
+  #isLetGo(): boolean {
+    if (!this.#isClientGone || this.#phase !== 'open' || this.#source === undefined) return false
+    const { destroyed, readableEnded, errored } = this.#source
+    return destroyed && !readableEnded && !errored
+  }
+
+  /** What the handler did stands all the same: it is completed without a body rather than left to lapse, or broken off, and run again. */
+  #endUnkept(): void {
+    const head = this.#begun()
+    this.#phase = 'ended'
+    this.#outlet.stop()
+    this.#settle(head, encodeUnkept(head))
   }
 
   /** As Node does for an answer that comes in one piece. */
@@ -233,11 +252,17 @@ export class Capture implements Interceptor {
 
   #give(answer: Answer): void {
     const { writeHead, end } = this.#originals
+    const { statusCode } = this.#response
     setAnswer(this.#response, answer)
     writeHead.call(this.#response, answer.status)
+    this.#isSending = true
     end.call(this.#response, answer.body)
-    // A handler that was only late may still end its answer, to be remembered: it must not stumble over headers already sent.
-    if (this.#isAbandoned) unrender(this.#response, this.#before)
+    this.#isSending = false
+    if (!this.#isAbandoned) return
+    // A handler that was only late may still end its answer, to be remembered: it must not stumble over one already sent.
+    unrender(this.#response, this.#before)
+    this.#response.statusCode = statusCode
+    markOpen(this.#response)
   }
 
   /** Whoever writes must not wait for a client that is not there: its work goes on, and its outcome is kept. */
@@ -282,10 +307,16 @@ function isData(chunk: unknown): chunk is string | Uint8Array {
   return typeof chunk === 'string' || isBytes(chunk)
 }
 
-function isSource(
-  source: unknown,
-): source is { once(event: string, listener: () => void): unknown; readonly readableEnded: boolean } {
-  return typeof source === 'object' && source !== null && 'once' in source && 'readableEnded' in source
+/** A stream, as far as it is looked at. */
+interface Source {
+  readonly destroyed: boolean
+  readonly readableEnded: boolean
+  readonly errored: Error | null
+  once(event: 'close', listener: () => void): unknown
+}
+
+function isSource(source: unknown): source is Source {
+  return typeof source === 'object' && source !== null && 'once' in source && 'readableEnded' in source && 'errored' in source
 }
 
 function firstFunction(...values: readonly unknown[]): Callback | undefined {

@@ -13,10 +13,10 @@ import { setAttempt } from './attempt-of.ts'
 import type { Answer } from './answer.ts'
 import type { Attempt, Ending, ExecuteRequest, ExecuteResult } from '../engine/once.ts'
 import type { NodeCall } from './node-call.ts'
-import type { NodeRequest, NodeResponse } from './node-types.ts'
+import type { NodeResponse } from './node-types.ts'
 
 /** One request and its response, as an adapter hands them to the door. */
-export interface NodeExchange<Request extends NodeRequest> {
+export interface NodeExchange<Request extends object> {
   readonly call: NodeCall<Request>
   readonly response: NodeResponse
   /** Starts the handler, which answers on the response whenever it likes. What it throws or rejects with breaks its attempt off. */
@@ -26,7 +26,7 @@ export interface NodeExchange<Request extends NodeRequest> {
 }
 
 /** The HTTP door on Node's request and response: one for every framework that has them. */
-export class NodeDoor<Request extends NodeRequest> {
+export class NodeDoor<Request extends object> {
   readonly #policy: HttpPolicy<Request>
   readonly #capture: CapturePolicy
   readonly #report: (error: unknown) => void
@@ -110,7 +110,7 @@ export class NodeDoor<Request extends NodeRequest> {
     if (result.state !== 'interrupted' && (result.state !== 'completed' || result.replayed))
       return this.#replace(exchange, capture, answerTo(this.#policy, result))
     capture?.release()
-    dropUnread(exchange.call.request)
+    dropUnread(exchange.call.raw)
   }
 
   #failed(exchange: NodeExchange<Request>, capture: Capture | undefined, error: unknown): void {
@@ -127,12 +127,12 @@ export class NodeDoor<Request extends NodeRequest> {
   #replace(exchange: NodeExchange<Request>, capture: Capture | undefined, answer: Answer): void {
     if (capture === undefined) return this.#give(exchange, answer)
     capture.replace(answer)
-    dropUnread(exchange.call.request)
+    dropUnread(exchange.call.raw)
   }
 
   #give({ call, response }: NodeExchange<Request>, answer: Answer): void {
     give(response, answer)
-    dropUnread(call.request)
+    dropUnread(call.raw)
   }
 
   #runUnprotected(exchange: NodeExchange<Request>): void {

@@ -33,6 +33,11 @@ export function markEnded(response: NodeResponse): void {
   Object.defineProperty(response, 'writableEnded', ended)
 }
 
+/** Makes a response look open that was ended with another answer than its handler's. */
+export function markOpen(response: NodeResponse): void {
+  Object.defineProperty(response, 'writableEnded', { ...ended, value: false })
+}
+
 const ended = { configurable: true, enumerable: true, value: true, writable: true }
 
 /** Whether the application itself has destroyed the connection: the client has neither gone nor been lost. */

@@ -8,13 +8,17 @@ const noBytes = new Uint8Array(0)
 
 /**
  * The body of a request, as it is compared. Where nobody has read it, it is read and put back, so that whoever comes behind finds it as if
- * untouched; where a body parser has, what it left in `body`, `file` and `files` is the input.
+ * untouched; where a body parser has, what it left in `body`, `file` and `files` of `parsed` is the input.
  */
-export function readBody(request: NodeRequest, bytesMax: number): RequestBody | BodyRefusal | Promise<RequestBody | BodyRefusal> {
+export function readBody(
+  request: NodeRequest,
+  bytesMax: number,
+  parsed: object,
+): RequestBody | BodyRefusal | Promise<RequestBody | BodyRefusal> {
   const { headers } = request
   const length = headers['content-length']
   if (headers['transfer-encoding'] === undefined && (length === undefined || Number(length) === 0)) return noBytes
-  if (request.readableDidRead || request.readableEnded) return parsedBody(request)
+  if (request.readableDidRead || request.readableEnded) return parsedBody(parsed)
   // Somebody listens, or decodes, and has been told nothing yet: read and put back, the body would reach that listener twice.
   if (request.listenerCount('data') > 0 || request.listenerCount('readable') > 0 || request.readableEncoding !== null)
     return 'consumed'
@@ -88,9 +92,9 @@ class BodyReader {
 }
 
 /** What body parsers leave behind. */
-function parsedBody(request: NodeRequest): RequestBody | BodyRefusal {
-  const body: unknown = 'body' in request ? request.body : undefined
-  const uploads = uploadsOf(request)
+function parsedBody(parsed: object): RequestBody | BodyRefusal {
+  const body: unknown = 'body' in parsed ? parsed.body : undefined
+  const uploads = uploadsOf(parsed)
   if (uploads === 'elsewhere' || (body === undefined && uploads.length === 0)) return 'consumed'
   return { parsed: uploads.length === 0 ? body : { body, uploads } }
 }
@@ -103,8 +107,8 @@ interface Upload {
 }
 
 /** The files that multer and its like have read; `elsewhere` where one is not in memory: its name alone would not tell it from another. */
-function uploadsOf(request: NodeRequest): readonly Upload[] | 'elsewhere' {
-  const given = ['file' in request ? request.file : undefined, 'files' in request ? request.files : undefined]
+function uploadsOf(parsed: object): readonly Upload[] | 'elsewhere' {
+  const given = ['file' in parsed ? parsed.file : undefined, 'files' in parsed ? parsed.files : undefined]
   const uploads: Upload[] = []
   for (const [name, file] of given.flatMap((files) => named(files))) {
     const bytes = memberOf(file, 'buffer') ?? memberOf(file, 'data')

@@ -38,6 +38,7 @@ export type NodeHeader = number | string | readonly string[]
 export interface NodeResponse {
   statusCode: number
   readonly headersSent: boolean
+  readonly writableEnded: boolean
   readonly destroyed: boolean
   readonly socket: NodeSocket | null
   getHeader(name: string): NodeHeader | undefined
@@ -50,6 +51,7 @@ export interface NodeResponse {
   removeHeader(name: string): void
   hasHeader(name: string): boolean
   listenerCount(event: string): number
+  once(event: 'close', listener: () => void): unknown
   writeHead(status: number, reason?: unknown, headers?: unknown): unknown
   write(chunk: unknown, encoding?: unknown, callback?: unknown): boolean
   end(chunk?: unknown, encoding?: unknown, callback?: unknown): unknown

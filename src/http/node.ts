@@ -18,7 +18,7 @@ export function idempotent<Request extends NodeRequest, Response extends NodeRes
   const door = new NodeDoor(options)
   return function idempotentListener(request, response) {
     const exchange: NodeExchange<Request> = {
-      call: new NodeCall(request),
+      call: new NodeCall(request, { raw: request, target: request.url, parsed: request }),
       response,
       run: () => listener(request, response),
       fail: (error) => door.giveThrown(exchange, error),

@@ -12,8 +12,17 @@ test('run.ts sends one mail for two calls and gives both the same value', async 
   assert.equal(await printedBy('run.ts'), 'welcome, ada@example.com\nwelcome, ada@example.com\nmails sent: 1\n')
 })
 
-for (const file of ['express.ts', 'node.ts', 'fetch.ts', 'hono.ts']) {
+for (const file of ['express.ts', 'fastify.ts', 'fetch.ts', 'hono.ts', 'koa.ts', 'node.ts']) {
   test(`${file} makes one order of two requests and says that the second answer is a replay`, async () => {
     assert.equal(await printedBy(file), 'first: 201 {"order":1}\nagain: 201 {"order":1}, replayed\n')
   })
 }
+
+test('nest.ts, compiled for its decorators, makes one order of two requests and says that the second answer is a replay', async () => {
+  const compiler = start('../node_modules/typescript/bin/tsc', ['-p', 'examples/tsconfig.json'])
+  assert.equal(await compiler.ended(), 0, compiler.stdout())
+  assert.equal(
+    await printedBy('../.cache/examples/examples/nest.js'),
+    'first: 201 {"order":1}\nagain: 201 {"order":1}, replayed\n',
+  )
+})

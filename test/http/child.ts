@@ -3,7 +3,7 @@ import { mkdtempSync } from 'node:fs'
 import { once as eventOf } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { subjectOf, type Subject } from './contract/harness.ts'
+import { subjectOf, type Subject } from '../../src/testing/http/subject.ts'
 
 const program = new URL('../fixture/server.ts', import.meta.url).pathname
 

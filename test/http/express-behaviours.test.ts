@@ -1,8 +1,4 @@
-import { suite, test } from 'node:test'
-import { httpContract } from './contract/http-contract.ts'
-import { startFixture } from '../fixture/start.ts'
+import { showBehaviours } from './framework-behaviours.ts'
 
-// Most of them wait.
-suite('express on memory', { concurrency: 4 }, () =>
-  httpContract(test, 'express on memory', (args) => startFixture(['--framework', 'express', ...args])),
-)
+showBehaviours('express', 'memory')
+showBehaviours('express', 'SQLite')

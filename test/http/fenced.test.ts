@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
-import { ask, begin, codeOf, isReplay } from './contract/ask.ts'
+import { ask, begin, codeOf, isReplay } from '../../src/testing/http/ask.ts'
 import { compression } from './compression.ts'
 import { encodeAnswer } from '../../src/http/answer.ts'
-import { frameworks, serve, type Handler } from './serving.ts'
+import { allFrameworks, serve, type Handler } from './serving.ts'
 import type { Ending, ExecuteResult, Once } from 'onceward'
 
 const owners = encodeAnswer({ status: 202, headers: [['X-Owner', 'yes']], body: Buffer.from("the owner's answer") })
@@ -35,7 +35,7 @@ const heldWays: Readonly<Record<string, Handler>> = {
   },
 }
 
-for (const framework of frameworks) {
+for (const framework of allFrameworks) {
   for (const [way, handler] of Object.entries(heldWays))
     test(`${framework}: an attempt that was taken over answers with its owner's outcome in place of its own by ${way}`, async () => {
       const before = [

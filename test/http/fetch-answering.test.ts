@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { gzipSync } from 'node:zlib'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
-import { ask, isReplay, type Answered } from './contract/ask.ts'
+import { ask, isReplay, type Answered } from '../../src/testing/http/ask.ts'
 import { fetchFrameworks, serveFetch, type Handler } from './fetch-serving.ts'
 
 const encoder = new TextEncoder()

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { test } from 'node:test'
 import { refusal } from 'onceward'
-import { ask, begin, codeOf, isReplay, type Answered } from './contract/ask.ts'
+import { ask, begin, codeOf, isReplay, type Answered } from '../../src/testing/http/ask.ts'
 import { fetchFrameworks, serveFetch, type FetchFramework, type Handler, type Served, type Serving } from './fetch-serving.ts'
 
 interface Scenario {

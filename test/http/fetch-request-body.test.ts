@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { buffer as whole } from 'node:stream/consumers'
 import { test } from 'node:test'
-import { ask, codeOf, isReplay, rawPost, sendRaw } from './contract/ask.ts'
+import { ask, codeOf, isReplay, rawPost, sendRaw } from '../../src/testing/http/ask.ts'
 import { fetchFrameworks, serveFetch, type Handler } from './fetch-serving.ts'
 
 /** Ways to read a request, each of which must find it as if nobody had read it before. */

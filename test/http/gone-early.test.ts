@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { memory } from 'onceward/memory'
-import { ask } from './contract/ask.ts'
+import { ask } from '../../src/testing/http/ask.ts'
 import { expressOf, frameworks, serve, type Handler } from './serving.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Once, OncewardEvent, Store } from 'onceward'

@@ -10,13 +10,13 @@ import express5, { type Request } from 'express'
 import { onceward } from 'onceward'
 import { memory } from 'onceward/memory'
 import { attemptOf, byAuthorization, idempotent } from 'onceward/express'
-import { ask, begin, codeOf, isReplay } from './contract/ask.ts'
+import { ask, begin, codeOf, isReplay } from '../../src/testing/http/ask.ts'
 import { compression } from './compression.ts'
-import { frameworks, serve, type Handler } from './serving.ts'
+import { allFrameworks, serve, type Handler } from './serving.ts'
 
 const text = 'a line that compresses well\n'.repeat(100)
 
-for (const framework of frameworks) {
+for (const framework of allFrameworks) {
   test(`${framework}: behind compression the plain answer is remembered, and every replay compressed for its own client`, async () => {
     const handler: Handler = (_, response) => response.setHeader('content-type', 'text/plain').end(text)
     const served = await serve(framework, handler, { before: [compression] })

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DatabaseSync } from 'node:sqlite'
 import { after, suite, test } from 'node:test'
 import { freshPath, killAll, refusal, startChild, type Child } from './child.ts'
-import { codeOf, isReplay } from './contract/ask.ts'
+import { codeOf, isReplay } from '../../src/testing/http/ask.ts'
 import { frameworks, parseOptions, UsageError } from '../fixture/options.ts'
 
 /** Two processes, or one after the other, on one SQLite file, with one count of effects. */

@@ -4,8 +4,8 @@ import { once as eventOf } from 'node:events'
 import { buffer as whole } from 'node:stream/consumers'
 import { PassThrough } from 'node:stream'
 import { test } from 'node:test'
-import { ask, codeOf, isReplay, rawPost, sendRaw } from './contract/ask.ts'
-import { expressOf, frameworks, serve, type Handler } from './serving.ts'
+import { ask, codeOf, isReplay, rawPost, sendRaw } from '../../src/testing/http/ask.ts'
+import { expressOf, allFrameworks, serve, type Handler } from './serving.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Request, Response } from 'express'
 
@@ -54,7 +54,7 @@ function payload(size: number): Buffer {
   return Buffer.from('0123456789abcdef'.repeat(Math.ceil(size / 16)).slice(0, size))
 }
 
-for (const framework of frameworks)
+for (const framework of allFrameworks)
   for (const [way, read] of Object.entries(readers))
     test(`${framework}: a handler that reads its body with ${way} finds all of it, however it came`, async () => {
       const handler: Handler = async (request, response) => response.end(await read(request))
@@ -191,7 +191,7 @@ for (const framework of ['express', 'express4'] as const) {
   })
 }
 
-for (const framework of frameworks) {
+for (const framework of allFrameworks) {
   const echo: Handler = async (request, response) => response.end(`[${(await whole(request)).toString()}]`)
 
   test(`${framework}: pipelined requests on one connection are answered in order, each once`, async () => {

@@ -10,11 +10,14 @@ import { everyone, idempotent as nodeIdempotent, type HttpOptions } from 'oncewa
 /** A handler of `node:http`; Express's requests and responses are Node's. */
 export type Handler = (request: IncomingMessage, response: ServerResponse) => unknown
 
-/** The frameworks that are tested alike. */
+/** The frameworks whose middleware is that of Express, or none: all is tested on them. */
 export const frameworks = ['node', 'express', 'express4'] as const
 
+/** All that have Node's request and response: what is captured is tested on them. */
+export const allFrameworks = ['node', 'express', 'express4', 'fastify', 'koa', 'nest', 'nest-fastify'] as const
+
 /** One of them. */
-export type Framework = (typeof frameworks)[number]
+export type Framework = (typeof allFrameworks)[number]
 
 /** A server of one test, with one route. */
 export interface Served {
@@ -43,9 +46,7 @@ export async function serve(framework: Framework, handler: Handler, serving: Ser
   const once = onceward({ store: memory(), ...serving.engine })
   const errors: unknown[] = []
   const options = { once, scope: everyone, onError: (error: unknown) => void errors.push(error), ...serving.http }
-  const listener =
-    framework === 'node' ? nodeServer(handler, options, serving) : expressServer(framework, handler, options, serving)
-  const server = createServer(listener)
+  const server = createServer(await listenerOf(framework, handler, { options, serving }))
   server.listen(0, '127.0.0.1')
   await eventOf(server, 'listening')
   const address = server.address()
@@ -56,6 +57,17 @@ export async function serve(framework: Framework, handler: Handler, serving: Ser
     await once.close()
   }
   return { url: `http://127.0.0.1:${address.port}`, server, once, errors, close }
+}
+
+async function listenerOf(
+  framework: Framework,
+  handler: Handler,
+  served: { options: HttpOptions<IncomingMessage>; serving: Serving },
+): Promise<RequestListener> {
+  if (framework === 'node') return nodeServer(handler, served.options, served.serving)
+  if (framework === 'express' || framework === 'express4')
+    return expressServer(framework, handler, served.options, served.serving)
+  return (await import('./serving-frameworks.ts')).listenerOn(framework, handler, served)
 }
 
 function nodeServer(handler: Handler, options: HttpOptions<IncomingMessage>, { bare, before = [] }: Serving): RequestListener {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { memory } from 'onceward/memory'
-import { ask, codeOf, isReplay } from './contract/ask.ts'
+import { ask, codeOf, isReplay } from '../../src/testing/http/ask.ts'
 import { frameworks, serve, type Handler } from './serving.ts'
 import type { Store } from 'onceward'
 

@@ -81,7 +81,6 @@ export const failureBehaviours: readonly Behaviour[] = [
     assert.equal((await subject.ask({ method: 'PUT', path: '/slow', key: 'k1', body: '1' })).status, 405)
     const tooLarge = await subject.ask({ key: 'k1', body: Buffer.alloc(1_048_577) })
     assert.equal(tooLarge.status, 413)
-    assert.equal(codeOf(tooLarge), 'idempotency_request_too_large')
     const answer = await subject.ask({ key: 'k1', body: Buffer.alloc(1_048_576, 'a') })
     assert.equal(answer.status, 201)
     assert.equal(answer.body.length, 1_048_576)

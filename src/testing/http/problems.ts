@@ -95,11 +95,12 @@ function assertProblem(answer: Answered, { code, status, retryable }: Refused): 
 
 /** RFC 9457, and what the headers of RFC 9110 say beside it. */
 export const problemBehaviours: readonly Behaviour[] = [
-  ...refusals.map((refused) =>
-    safety(`the refusal ${refused.code} is a problem that programs and people can read`, refused.args ?? [], async (subject) => {
-      assertProblem(await refused.from(subject), refused)
-    }),
-  ),
+  ...refusals.map((refused) => {
+    const sentence = `the refusal ${refused.code} is a problem that programs and people can read`
+    // A framework's own limit may refuse such a body first, in words of its own.
+    const behaviour = refused.code === 'idempotency_request_too_large' ? courtesy : safety
+    return behaviour(sentence, refused.args ?? [], async (subject) => assertProblem(await refused.from(subject), refused))
+  }),
 
   courtesy(
     'Retry-After is whole seconds where asking again later helps, and nowhere else',

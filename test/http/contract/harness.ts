@@ -1,2 +1,0 @@
-export { subjectOf } from '../../../src/testing/http/subject.ts'
-export type { Subject } from '../../../src/testing/http/subject.ts'

@@ -1,1 +1,0 @@
-export { httpContract } from 'onceward/testing'

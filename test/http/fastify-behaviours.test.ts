@@ -1,0 +1,4 @@
+import { showBehaviours } from './framework-behaviours.ts'
+
+showBehaviours('fastify', 'memory')
+showBehaviours('fastify', 'SQLite')

@@ -1,0 +1,4 @@
+import { showBehaviours } from './framework-behaviours.ts'
+
+showBehaviours('koa', 'memory')
+showBehaviours('koa', 'SQLite')

@@ -1,0 +1,4 @@
+import { showBehaviours } from './framework-behaviours.ts'
+
+showBehaviours('nest', 'memory')
+showBehaviours('nest', 'SQLite')
