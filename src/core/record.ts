@@ -31,6 +31,11 @@ export interface OperationRecord extends Operation {
   readonly id: string
   /** SHA-256 of the input, 64 hexadecimal digits. */
   readonly fingerprint: string
+  /**
+   * The owner of the first attempt: the same for all attempts, and another one once the operation has expired, or was resolved as absent,
+   * and runs anew.
+   */
+  readonly generation: string
   readonly policy: Policy
   readonly state: RecordState
   /** Number of the newest attempt, from 1. With `owner` it is the fence. */

@@ -15,8 +15,7 @@ export interface Claim extends Operation {
 
 /** What a claim found, and whether its caller now owns an attempt. */
 export type ClaimResult =
-  /** `createdAt` is the record's: the same for all attempts, and another once the operation has expired or was resolved as absent. */
-  | { readonly state: 'claimed'; readonly attempt: number; readonly createdAt: number; readonly steps: readonly Step[] }
+  | { readonly state: 'claimed'; readonly attempt: number; readonly generation: string; readonly steps: readonly Step[] }
   | { readonly state: 'busy'; readonly leaseMs: number }
   | { readonly state: 'completed'; readonly outcome: Outcome }
   | { readonly state: 'mismatch' }
@@ -155,6 +154,7 @@ function firstAttempt(claim: Claim, now: number): Decision<ClaimResult> {
     name,
     key,
     fingerprint,
+    generation: owner,
     policy,
     state: 'running',
     attempt: 1,
@@ -168,19 +168,19 @@ function firstAttempt(claim: Claim, now: number): Decision<ClaimResult> {
     steps: noSteps,
     resolution: null,
   }
-  return { result: { state: 'claimed', attempt: 1, createdAt: now, steps: noSteps }, record }
+  return { result: { state: 'claimed', attempt: 1, generation: owner, steps: noSteps }, record }
 }
 
 function sameAttempt(record: OperationRecord, claim: Claim, now: number): Decision<ClaimResult> {
-  const { attempt, createdAt, steps } = record
-  return { result: { state: 'claimed', attempt, createdAt, steps }, record: leased(record, claim.leaseMs, now) }
+  const { attempt, generation, steps } = record
+  return { result: { state: 'claimed', attempt, generation, steps }, record: leased(record, claim.leaseMs, now) }
 }
 
 function nextAttempt(record: OperationRecord, claim: Claim, now: number): Decision<ClaimResult> {
-  const { createdAt, steps } = record
+  const { generation, steps } = record
   const attempt = record.attempt + 1
   const running: OperationRecord = { ...record, state: 'running', attempt, owner: claim.owner, cause: null, endedAt: null }
-  return { result: { state: 'claimed', attempt, createdAt, steps }, record: leased(running, claim.leaseMs, now) }
+  return { result: { state: 'claimed', attempt, generation, steps }, record: leased(running, claim.leaseMs, now) }
 }
 
 /** A running record with a new lease. */

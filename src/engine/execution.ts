@@ -125,11 +125,11 @@ async function claim(
 }
 
 function claimedAs(
-  { attempt, createdAt, steps: kept }: Extract<ClaimResult, { state: 'claimed' }>,
+  { attempt, generation, steps: kept }: Extract<ClaimResult, { state: 'claimed' }>,
   owner: string,
   { id, sentAt }: { readonly id: string; readonly sentAt: number },
 ): Claimed & { readonly state: 'claimed' } {
-  return { state: 'claimed', fence: { id, attempt, owner }, sentAt, createdAt, kept }
+  return { state: 'claimed', fence: { id, attempt, owner }, sentAt, generation, kept }
 }
 
 /** The claim is ours, but its caller is gone, and the handler has not started. */

@@ -22,8 +22,8 @@ export interface Claimed {
   readonly fence: Fence
   /** When its claim was sent, by the monotonic clock. Milliseconds. */
   readonly sentAt: number
-  /** When its record was created, by the store's clock. Milliseconds since 1970. */
-  readonly createdAt: number
+  /** Of its record. */
+  readonly generation: string
   /** The steps kept so far. */
   readonly kept: readonly Step[]
 }
@@ -102,7 +102,7 @@ export class Leases {
 /** One attempt running in this process. Times are by the monotonic clock, in milliseconds. */
 export class LeasedAttempt implements Attempt, SteppingAttempt {
   readonly fence: Fence
-  readonly createdAt: number
+  readonly generation: string
   readonly kept: readonly Step[]
   readonly startedAt: number
   /** When the newest renewal was sent. */
@@ -121,10 +121,10 @@ export class LeasedAttempt implements Attempt, SteppingAttempt {
   #overdue = false
   #onEnd: ((error: AttemptTimeoutError) => void) | undefined
 
-  constructor({ fence, sentAt, createdAt, kept }: Claimed, leases: Leases) {
+  constructor({ fence, sentAt, generation, kept }: Claimed, leases: Leases) {
     this.#leases = leases
     this.fence = fence
-    this.createdAt = createdAt
+    this.generation = generation
     this.kept = kept
     this.startedAt = sentAt
     this.sentAt = sentAt

@@ -18,8 +18,8 @@ import type { StepOptions, StepRun } from './once.ts'
 /** The attempt whose steps they are. */
 export interface SteppingAttempt {
   readonly fence: Fence
-  /** When the operation's record was created, by the store's clock: with its identity, what tells it from the next use of the key. */
-  readonly createdAt: number
+  /** Of its record: what tells the operation from the next one that has the same key, once this one is forgotten. */
+  readonly generation: string
   readonly signal: AbortSignal
   /** What earlier attempts have recorded. */
   readonly kept: readonly Step[]
@@ -162,9 +162,9 @@ export class Steps {
   }
 
   #run(kind: Kind, name: string): StepRun {
-    const { fence, createdAt, signal } = this.#attempt
+    const { fence, generation, signal } = this.#attempt
     const word = stored(kind, name)
-    return { key: this.#context.sha256(`${fence.id}${createdAt}:${word}`), signal }
+    return { key: this.#context.sha256(`${fence.id}${generation}:${word}`), signal }
   }
 
   /** @throws LeaseLostError when another attempt has taken over; StoreUnavailableError when it is unknown whether it was recorded */

@@ -49,6 +49,7 @@ CREATE TABLE "onceward" (
   name TEXT NOT NULL,
   key TEXT NOT NULL,
   fingerprint TEXT NOT NULL,
+  generation TEXT NOT NULL,
   ttl_ms INTEGER NOT NULL,
   remember_ms INTEGER NOT NULL,
   holds INTEGER NOT NULL,

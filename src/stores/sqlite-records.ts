@@ -20,9 +20,9 @@ FROM "onceward" WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?`
 
 /** A first attempt. That there is no row yet is known from this same transaction. */
 const INSERT_RECORD = `
-INSERT INTO "onceward" (id, scope, name, key, fingerprint, ttl_ms, remember_ms, holds, attempts_max, created_at,
+INSERT INTO "onceward" (id, scope, name, key, fingerprint, generation, ttl_ms, remember_ms, holds, attempts_max, created_at,
   state, attempt, owner, lease_until, expires_at, steps, sweep_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?)`
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?)`
 
 /**
  * The commonest line of the settlement table in one statement: running, not expired, under this very fence, and without steps that
@@ -37,7 +37,7 @@ WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?
 
 /** Words are read as bytes: Node 22 cuts a text at its first NUL. */
 const SELECT_RECORD = `
-SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint, generation,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
 FROM "onceward" WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?`
@@ -47,14 +47,14 @@ FROM "onceward" WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?`
  * begins behind no bytes, of which `substr` makes NULL.
  */
 const SELECT_SLICE = `
-SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint, generation,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, NULL AS body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
 FROM "onceward" WHERE substr(id, 1, 16) >= ifnull(substr(?, 1, 16), x'') AND id > ? ORDER BY substr(id, 1, 16), id LIMIT ?`
 
 /** As above, records that may have expired; their own times tell. */
 const SELECT_DUE = `
-SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint,
+SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint, generation,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, NULL AS body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
 FROM "onceward" WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
@@ -103,6 +103,7 @@ interface Row extends ResultRow {
   readonly name: Uint8Array
   readonly key: Uint8Array
   readonly fingerprint: string
+  readonly generation: string
   readonly ttl_ms: number
   readonly remember_ms: number
   readonly holds: number
@@ -232,8 +233,8 @@ export class SqliteRecords {
   }
 
   #add(id: Uint8Array, record: OperationRecord, now: number): void {
-    const { scope, name, key, fingerprint, policy, createdAt, owner, leaseUntil, expiresAt } = record
-    const words = [scope, name, key, fingerprint]
+    const { scope, name, key, fingerprint, generation, policy, createdAt, owner, leaseUntil, expiresAt } = record
+    const words = [scope, name, key, fingerprint, generation]
     this.#insert.run(id, ...words, ...policyValues(policy), createdAt, owner, leaseUntil, expiresAt, sweepAt(record, now))
   }
 
@@ -328,13 +329,14 @@ function sweepAt(record: OperationRecord, now: number): number | null {
 }
 
 function recordOf(row: Row, steps: readonly Step[]): OperationRecord {
-  const { fingerprint, state, attempt, owner, cause, actor, reason } = row
+  const { fingerprint, generation, state, attempt, owner, cause, actor, reason } = row
   return {
     id: hex(row.id),
     scope: text(row.scope),
     name: text(row.name),
     key: text(row.key),
     fingerprint,
+    generation,
     policy: policyOf(row),
     state,
     attempt,

@@ -6,6 +6,7 @@ const { InputError, isOncewardError, OncewardError, Refusal, refusal } = errors
 
 /** One of each class; a class without one fails the first test. */
 const examples: errors.OncewardError[] = [
+  new errors.AttemptEndedError('x was not done'),
   new errors.AttemptTimeoutError(5),
   new errors.BusyError(5, false),
   new errors.ClosedError(),
@@ -22,6 +23,7 @@ const examples: errors.OncewardError[] = [
   new errors.StoreFullError('x'),
   new errors.StoreOpenError('x'),
   new errors.StoreUnavailableError(new Error('x')),
+  new errors.UncertainError('x'),
 ]
 
 test('every error has its own code, and its class as its name', () => {

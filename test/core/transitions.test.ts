@@ -41,7 +41,7 @@ describe('a claim', () => {
   test('that finds no record is granted attempt 1 under its own policy and lease', () => {
     const { result, record } = decideClaim(null, claimOf(), start)
     const { leaseMs: _, ...kept } = claimOf()
-    assert.deepEqual(result, { state: 'claimed', attempt: 1, createdAt: start, steps: [] })
+    assert.deepEqual(result, { state: 'claimed', attempt: 1, generation: 'A', steps: [] })
     assert.deepEqual(record, {
       ...kept,
       state: 'running',
@@ -49,6 +49,7 @@ describe('a claim', () => {
       leaseUntil: lapse,
       expiresAt: lapse + ttlMs,
       createdAt: start,
+      generation: 'A',
       cause: null,
       endedAt: null,
       outcome: null,
@@ -61,7 +62,7 @@ describe('a claim', () => {
     const old = complete(claimed(), start + 1)
     const changes = { owner: 'B', fingerprint: 'f2', policy: policyOf({ ttlMs: 5 }) }
     const { result, record } = decideClaim(old, claimOf(changes), start + 1 + ttlMs)
-    assert.deepEqual(result, { state: 'claimed', attempt: 1, createdAt: start + 1 + ttlMs, steps: [] })
+    assert.deepEqual(result, { state: 'claimed', attempt: 1, generation: 'B', steps: [] })
     assert.deepEqual(record, claimed(changes, start + 1 + ttlMs))
   })
 
@@ -80,14 +81,14 @@ describe('a claim', () => {
   test('of the owner itself is granted the same attempt again, with its steps and a new lease', () => {
     const record = settled(claimed(), { ...fenceOf(claimed()), kind: 'step', step: stepOf('pay', 'paid'), leaseMs }, start)
     const { result, record: again } = decideClaim(record, claimOf(), start + 40)
-    assert.deepEqual(result, { state: 'claimed', attempt: 1, createdAt: start, steps: [stepOf('pay', 'paid')] })
+    assert.deepEqual(result, { state: 'claimed', attempt: 1, generation: 'A', steps: [stepOf('pay', 'paid')] })
     assert.deepEqual(again, { ...record, leaseUntil: lapse + 40, expiresAt: lapse + 40 + ttlMs })
   })
 
   test('of the owner itself is granted the same attempt also after the lease has lapsed, if nobody took over', () => {
     for (const interrupted of [policyOf().interrupted, hold]) {
       const { result } = decideClaim(claimed({ policy: policyOf({ interrupted }) }), claimOf(), lapse + 1)
-      assert.deepEqual(result, { state: 'claimed', attempt: 1, createdAt: start, steps: [] })
+      assert.deepEqual(result, { state: 'claimed', attempt: 1, generation: 'A', steps: [] })
     }
   })
 
@@ -95,14 +96,14 @@ describe('a claim', () => {
     const step = stepOf('pay', 'paid')
     const record = settled(claimed(), { ...fenceOf(claimed()), kind: 'step', step, leaseMs }, start)
     const { result, record: next } = decideClaim(record, claimOf({ owner: 'B', policy: policyOf({ ttlMs: 1 }) }), lapse)
-    assert.deepEqual(result, { state: 'claimed', attempt: 2, createdAt: start, steps: [step] })
+    assert.deepEqual(result, { state: 'claimed', attempt: 2, generation: 'A', steps: [step] })
     assert.deepEqual(next, { ...record, owner: 'B', attempt: 2, leaseUntil: lapse + leaseMs, expiresAt: lapse + leaseMs + ttlMs })
   })
 
   test('that finds an interrupted attempt is granted the next attempt at once', () => {
     for (const cause of ['answered', 'thrown'] as const) {
       const { result, record } = decideClaim(interrupt(claimed(), start + 1, cause), claimOf({ owner: 'B' }), start + 1)
-      assert.deepEqual(result, { state: 'claimed', attempt: 2, createdAt: start, steps: [] })
+      assert.deepEqual(result, { state: 'claimed', attempt: 2, generation: 'A', steps: [] })
       assert.deepEqual(record && [record.state, record.owner, record.cause, record.endedAt], ['running', 'B', null, null])
     }
   })
@@ -270,7 +271,7 @@ describe('release', () => {
     assert.deepEqual(decideClaim(released, claimOf({ owner: 'C' }), lapse + 1).result, {
       state: 'claimed',
       attempt: 2,
-      createdAt: start,
+      generation: 'A',
       steps: [step],
     })
   })

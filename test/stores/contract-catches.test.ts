@@ -86,11 +86,11 @@ async function missedBy(property: string, variants: Variants): Promise<readonly 
   return missed
 }
 
-/** What the random commands do not find: one needs other words than theirs, one a chain of five moves that is too rare, one is about a time of the store's own. */
+/** What the random commands do not find: one needs other words than theirs, one a chain of five moves that is too rare, one is about what the comparison leaves out. */
 const beyondCommands = [
   'an owner is compared without case',
   'a completion again is stale once a sweep came by',
-  'every attempt takes itself for the creation',
+  'every attempt is a generation of its own',
 ]
 
 test('random commands alone fail on every table that is wrong, but for three', async () => {

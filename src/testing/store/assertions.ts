@@ -7,8 +7,8 @@ import { sha256 } from './fixtures.ts'
 /** How much a machine that stalls may let a time differ from the one expected; below every distance between two boundaries. */
 const toleranceMs = 20_000
 
-/** What a claim is expected to find: a record's time of creation is the store's to say, and has cases of its own. */
-export type Expected = Exclude<ClaimResult, { state: 'claimed' }> | Omit<Extract<ClaimResult, { state: 'claimed' }>, 'createdAt'>
+/** What a claim is expected to find; the generation has a case of its own. */
+export type Expected = Exclude<ClaimResult, { state: 'claimed' }> | Omit<Extract<ClaimResult, { state: 'claimed' }>, 'generation'>
 
 /** That a claim found this. A busy one's `leaseMs` may differ by the time that passed in between. */
 export function assertFound(actual: ClaimResult | undefined, expected: Expected, message?: string): void {

@@ -25,10 +25,10 @@ function holding(cause: Cause): InterruptedPolicy {
   return { ...policyOf().interrupted, [cause]: 'hold' }
 }
 
-async function createdAt(subject: Subject, owner: string): Promise<number> {
+async function generation(subject: Subject, owner: string): Promise<string> {
   const found = await subject.claim({ owner })
   assert.equal(found.state, 'claimed')
-  return found.state === 'claimed' ? found.createdAt : NaN
+  return found.state === 'claimed' ? found.generation : ''
 }
 
 const absent: readonly ContractCase[] = [
@@ -108,16 +108,25 @@ const running: readonly ContractCase[] = [
     assertFound(await subject.claim({ owner: 'owner-2' }), claimed(2))
     assertFound(await subject.claim(), { state: 'busy', leaseMs })
   }),
-  safety('a claim tells when the record was created: alike for each attempt, and anew for the next record', async (subject) => {
-    const first = await createdAt(subject, 'owner-1')
-    assert.equal(await createdAt(subject, 'owner-1'), first)
-    subject.pass(leaseMs + afterMs)
-    assert.equal(await createdAt(subject, 'owner-2'), first)
-    assert.equal((await subject.view())?.record.createdAt, first)
-    await subject.settled(complete(fence(2, 'owner-2')))
-    subject.pass(ttlMs + rememberMs + afterMs)
-    assert.ok((await createdAt(subject, 'owner-3')) > first)
-  }),
+  safety(
+    'the generation is the owner of the first attempt: alike for each attempt, and another for the next record',
+    async (subject) => {
+      assert.equal(await generation(subject, 'owner-1'), 'owner-1')
+      assert.equal(await generation(subject, 'owner-1'), 'owner-1', 'asked for again')
+      for (const attempt of [2, 3]) {
+        subject.pass(leaseMs + afterMs)
+        assert.equal(await generation(subject, `owner-${attempt}`), 'owner-1')
+        assert.equal((await subject.view())?.record.generation, 'owner-1')
+      }
+      await subject.settled(release('owner-3'))
+      assert.equal(await generation(subject, 'owner-4'), 'owner-1', 'a release gives back what it found')
+      await subject.settled(complete(fence(3, 'owner-4')))
+      subject.pass(ttlMs + rememberMs + afterMs)
+      assert.equal(await generation(subject, 'owner-5'), 'owner-5')
+      subject.pass(leaseMs + ttlMs + afterMs)
+      assert.equal(await generation(subject, 'owner-6'), 'owner-6')
+    },
+  ),
   safety('an operation does not expire while its lease is live, however short its ttl', async (subject) => {
     await subject.claim({ leaseMs: 10 * leaseMs, policy: policyOf({ ttlMs: leaseMs }) })
     subject.pass(9 * leaseMs)

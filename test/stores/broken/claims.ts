@@ -71,10 +71,10 @@ export const brokenClaims: Variants = {
       return super.decideClaim(record?.state === 'interrupted' ? { ...record, attempt: record.attempt - 1 } : record, claim, now)
     }
   },
-  'every attempt takes itself for the creation': class extends TableStore {
+  'every attempt is a generation of its own': class extends TableStore {
     override decideClaim(record: Found, claim: Claim, now: number): Claimed {
       const { result, record: left } = super.decideClaim(record, claim, now)
-      return { result: result.state === 'claimed' ? { ...result, createdAt: now } : result, record: left }
+      return { result: result.state === 'claimed' ? { ...result, generation: claim.owner } : result, record: left }
     }
   },
   'what is uncertain may run again': class extends TableStore {

@@ -1,0 +1,144 @@
+import { execFile } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { chmod, chown, mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { createConnection, createPool, type Pool, type PoolOptions } from 'mysql2/promise'
+import { freePort, programPath, ServerProcess } from './server.ts'
+
+/** Why there is no server to test with. */
+export const notRun = 'not run: install mariadb-server'
+
+/** A clean database of a private server. */
+export interface MariadbDatabase {
+  readonly name: string
+  readonly url: string
+  /** A pool on it; the test ends it. */
+  pool(options?: PoolOptions): Pool
+}
+
+/** A private MariaDB, on a port and in a directory of its own. */
+export interface Mariadb {
+  readonly port: number
+  /** Makes a clean database. */
+  database(): Promise<MariadbDatabase>
+  /** Does something as its administrator. */
+  root(sql: string): Promise<void>
+  kill(): Promise<void>
+  restart(): Promise<void>
+  pause(): void
+  resume(): void
+  /** Ends it and removes its directory. */
+  stop(): Promise<void>
+}
+
+/** Whether its programs are on this machine. */
+export async function hasMariadb(): Promise<boolean> {
+  return (await programs()) !== undefined
+}
+
+/**
+ * Starts a private MariaDB with the settings it has by default.
+ * @param settings options of its command line besides
+ * @throws Error with `notRun` where its programs are missing
+ */
+export async function startMariadb(settings: readonly string[] = []): Promise<Mariadb> {
+  const found = await programs()
+  if (found === undefined) throw new Error(notRun)
+  const directory = await mkdtemp(join(tmpdir(), 'onceward-mariadb-'))
+  const user = await serverUser()
+  await chmod(directory, 0o755)
+  if (user !== undefined) await chown(directory, user.uid, user.gid)
+  for (const part of ['data', 'tmp']) await mkdirFor(join(directory, part), user)
+  await install(found.installer, directory, user?.name)
+  const port = await freePort()
+  const server = new ServerProcess({
+    name: 'mariadbd',
+    file: found.server,
+    args: [...argumentsOf(directory, port), ...settings],
+    ready: async () => (await createConnection(rootOf(port))).end(),
+    ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
+  })
+  await server.start()
+  return running(server, { port, directory })
+}
+
+/** The user it runs as: it refuses to be root. */
+interface ServerUser {
+  readonly name: string
+  readonly uid: number
+  readonly gid: number
+}
+
+async function programs(): Promise<{ readonly server: string; readonly installer: string } | undefined> {
+  const server = await programPath(['mariadbd'])
+  const installer = await programPath(['mariadb-install-db'])
+  return server === undefined || installer === undefined ? undefined : { server, installer }
+}
+
+async function serverUser(): Promise<ServerUser | undefined> {
+  if (process.getuid?.() !== 0) return undefined
+  const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((each) => each.startsWith('mysql:'))
+  const [name, , uid, gid] = line?.split(':') ?? []
+  return name === undefined ? undefined : { name, uid: Number(uid), gid: Number(gid) }
+}
+
+async function mkdirFor(path: string, user: ServerUser | undefined): Promise<void> {
+  await mkdir(path)
+  if (user !== undefined) await chown(path, user.uid, user.gid)
+}
+
+async function install(program: string, directory: string, user: string | undefined): Promise<void> {
+  const owner = user === undefined ? [] : [`--user=${user}`]
+  // Two at a time would take each other's temporary tables for their own.
+  const rest = [
+    `--datadir=${join(directory, 'data')}`,
+    `--tmpdir=${join(directory, 'tmp')}`,
+    '--skip-test-db',
+    '--auth-root-authentication-method=normal',
+  ]
+  await promisify(execFile)(program, ['--no-defaults', ...owner, ...rest])
+}
+
+function argumentsOf(directory: string, port: number): readonly string[] {
+  const places = [
+    `--datadir=${join(directory, 'data')}`,
+    `--socket=${join(directory, 'socket')}`,
+    `--tmpdir=${join(directory, 'tmp')}`,
+  ]
+  return ['--no-defaults', ...places, `--port=${port}`, '--bind-address=127.0.0.1', '--innodb-buffer-pool-size=64M']
+}
+
+function rootOf(port: number): { readonly host: string; readonly port: number; readonly user: string } {
+  return { host: '127.0.0.1', port, user: 'root' }
+}
+
+function running(server: ServerProcess, { port, directory }: { readonly port: number; readonly directory: string }): Mariadb {
+  const root = async (sql: string): Promise<void> => {
+    const connection = await createConnection(rootOf(port))
+    try {
+      await connection.query(sql)
+    } finally {
+      await connection.end()
+    }
+  }
+  return {
+    port,
+    root,
+    database: async () => {
+      const name = `test_${randomUUID().replaceAll('-', '')}`
+      await root(`CREATE DATABASE ${name}`)
+      const pool = (options: PoolOptions = {}): Pool => createPool({ ...rootOf(port), database: name, ...options })
+      return { name, url: `mysql://root@127.0.0.1:${port}/${name}`, pool }
+    },
+    kill: () => server.kill(),
+    restart: () => server.start(),
+    pause: () => server.pause(),
+    resume: () => server.resume(),
+    stop: async () => {
+      await server.stop()
+      await rm(directory, { recursive: true, force: true })
+    },
+  }
+}
