@@ -5,7 +5,7 @@ import { createPool, type Pool } from 'mysql2/promise'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { onceward, type Once, type OncewardOptions } from '../../src/index.ts'
 import { mysql } from '../../src/stores/mysql.ts'
-import { startProxy, type Direction } from './proxy.ts'
+import { Proxy, type Direction } from './proxy.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb
@@ -99,16 +99,17 @@ suite('faults of MariaDB', { skip }, () => {
   })
 
   test('a connection cut at any message, in either direction, leaves one effect recorded and one outcome', async (t) => {
-    const proxy = await startProxy(server.port)
+    const proxy = new Proxy(server.port)
+    const port = await proxy.listen()
     t.after(async () => proxy.close())
     const database = await server.database()
     const direct = engineOn(t, database.pool())
     await direct.open()
-    for (const direction of ['to the server', 'to the client'] as const) await cutAtEach(direction)
+    for (const direction of ['up', 'down'] as const) await cutAtEach(direction)
 
     async function cutAtEach(direction: Direction): Promise<void> {
       for (let chunk = 1; ; chunk += 1) {
-        const pool = createPool({ host: '127.0.0.1', port: proxy.port, user: 'root', database: database.name })
+        const pool = createPool({ host: '127.0.0.1', port, user: 'root', database: database.name })
         const once = engineOn(t, pool, { lease: '10s', wait: '30s' })
         const key = `${direction} ${chunk}`
         let runs = 0

@@ -1,71 +1,104 @@
 import { once } from 'node:events'
-import { connect, createServer, type Socket } from 'node:net'
+import { connect, createServer, type Server, type Socket } from 'node:net'
 
-/** Which way a chunk of bytes goes. */
-export type Direction = 'to the server' | 'to the client'
+/** Which way a chunk goes: `up` to the server, `down` to the client. */
+export type Direction = 'up' | 'down'
 
-/** A server between a client and its server, which cuts connections where a test says. */
-export interface Proxy {
-  readonly port: number
-  /** Chunks that have gone this way since the last `cutAt`. */
-  passed(direction: Direction): number
-  /** Whether the cut has been made. */
-  readonly hasCut: boolean
-  /**
-   * Counts from now on, over all connections: the chunk with this number, from 1, is not passed on, and both ends of its connection are
-   * closed. 0: none.
-   */
-  cutAt(direction: Direction, chunk: number): void
-  close(): Promise<void>
-}
+/** A TCP proxy that loses chunks: it cuts the connection instead of handing on the one it was told, or holds everything back. */
+export class Proxy {
+  readonly #server: Server
+  readonly #sockets = new Set<Socket>()
+  #target: number
+  #cut: { readonly direction: Direction; left: number } | undefined
+  #isHolding = false
 
-/** Starts a proxy to a port of this machine. */
-export async function startProxy(targetPort: number): Promise<Proxy> {
-  const sockets = new Set<Socket>()
-  const passed = { 'to the server': 0, 'to the client': 0 }
-  let cut: { readonly direction: Direction; readonly chunk: number } | undefined
-  let hasCut = false
-
-  const pass = (from: Socket, to: Socket, direction: Direction): void => {
-    from.on('data', (chunk) => {
-      passed[direction] += 1
-      if (cut?.direction === direction && passed[direction] === cut.chunk) {
-        hasCut = true
-        from.destroy()
-        to.destroy()
-      } else to.write(chunk)
-    })
-    from.on('close', () => to.destroy())
-    // The end of the connection is all there is to tell.
-    from.on('error', () => to.destroy())
-    sockets.add(from)
+  constructor(target: number) {
+    this.#target = target
+    this.#server = createServer((client) => this.#accept(client))
   }
-  const server = createServer((client) => {
-    const target = connect(targetPort, '127.0.0.1')
-    for (const socket of [client, target]) socket.setNoDelay(true)
-    pass(client, target, 'to the server')
-    pass(target, client, 'to the client')
-  }).listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  if (address === null || typeof address === 'string') throw new Error('a TCP server has an address')
 
-  return {
-    port: address.port,
-    passed: (direction) => passed[direction],
-    get hasCut() {
-      return hasCut
-    },
-    cutAt: (direction, chunk) => {
-      passed['to the server'] = 0
-      passed['to the client'] = 0
-      hasCut = false
-      cut = { direction, chunk }
-    },
-    close: async () => {
-      for (const socket of sockets) socket.destroy()
-      server.close()
-      await once(server, 'close')
-    },
+  /** Listens; the port. */
+  async listen(): Promise<number> {
+    this.#server.listen(0, '127.0.0.1')
+    await once(this.#server, 'listening')
+    const address = this.#server.address()
+    if (address === null || typeof address === 'string') throw new TypeError('a TCP server has a port')
+    return address.port
+  }
+
+  /** Whether the cut that was told has been made. */
+  get hasCut(): boolean {
+    return this.#cut === undefined
+  }
+
+  /** Cuts the connection on which the n-th chunk from now on goes that way, before it is handed on. */
+  cutAt(direction: Direction, chunk: number): void {
+    this.#cut = { direction, left: chunk }
+  }
+
+  /** Whether the cut that was told has not come yet; it then never does. */
+  disarm(): boolean {
+    const isPending = this.#cut !== undefined
+    this.#cut = undefined
+    return isPending
+  }
+
+  /** From now on nothing gets through, and what comes is lost. */
+  hold(): void {
+    this.#isHolding = true
+  }
+
+  /** Lets through again; connections that lost something end. */
+  release(): void {
+    this.#isHolding = false
+    this.#endAll()
+  }
+
+  /** Later connections go to another server; those there are end. */
+  retarget(port: number): void {
+    this.#target = port
+    this.#endAll()
+  }
+
+  async close(): Promise<void> {
+    this.#endAll()
+    this.#server.close()
+    await once(this.#server, 'close')
+  }
+
+  #endAll(): void {
+    for (const socket of this.#sockets) socket.destroy()
+  }
+
+  #accept(client: Socket): void {
+    const server = connect(this.#target, '127.0.0.1')
+    const both = [client, server]
+    const end = (): void => {
+      for (const socket of both) socket.destroy()
+    }
+    for (const socket of both) {
+      this.#sockets.add(socket)
+      socket.setNoDelay(true)
+      socket.on('error', end)
+      socket.on('close', () => {
+        this.#sockets.delete(socket)
+        end()
+      })
+    }
+    const pass = (direction: Direction, to: Socket) => (chunk: Buffer) => {
+      if (this.#isHolding) return
+      if (this.#isCut(direction)) end()
+      else to.write(chunk)
+    }
+    client.on('data', pass('up', server))
+    server.on('data', pass('down', client))
+  }
+
+  #isCut(direction: Direction): boolean {
+    if (this.#cut?.direction !== direction) return false
+    this.#cut.left -= 1
+    if (this.#cut.left > 0) return false
+    this.#cut = undefined
+    return true
   }
 }

@@ -118,7 +118,8 @@ test('the fixture says in one line what is allowed, and ends with 2', async () =
   assert.deepEqual([code, stderr, stdout], [2, `--framework rails: allowed are ${frameworks.join(', ')}\n`, ''])
   for (const args of [
     ['--colour'],
-    ['--store', 'redis://localhost'],
+    ['--store', 'redis://'],
+    ['--store', 'mongodb://localhost'],
     ['--store', 'sqlite:'],
     ['--atomic'],
     ['--profile', 'paypal'],
