@@ -99,8 +99,8 @@ suite('faults of MariaDB', { skip }, () => {
   })
 
   test('a connection cut at any message, in either direction, leaves one effect recorded and one outcome', async (t) => {
-    const proxy = new Proxy(server.port)
-    const port = await proxy.listen()
+    const proxy = await Proxy.before(server.port)
+    const { port } = proxy
     t.after(async () => proxy.close())
     const database = await server.database()
     const direct = engineOn(t, database.pool())

@@ -12,15 +12,20 @@ export class Proxy {
   #cut: { readonly direction: Direction; left: number } | undefined
   #isHolding = false
 
-  constructor(target: number) {
+  private constructor(target: number) {
     this.#target = target
     this.#server = createServer((client) => this.#accept(client))
   }
 
-  /** Listens; the port. */
-  async listen(): Promise<number> {
-    this.#server.listen(0, '127.0.0.1')
-    await once(this.#server, 'listening')
+  /** Listens on a free port of 127.0.0.1, before the server on `target`. */
+  static async before(target: number): Promise<Proxy> {
+    const proxy = new Proxy(target)
+    proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  get port(): number {
     const address = this.#server.address()
     if (address === null || typeof address === 'string') throw new TypeError('a TCP server has a port')
     return address.port

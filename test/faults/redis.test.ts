@@ -26,9 +26,9 @@ const durable = ['--appendonly', 'yes', '--appendfsync', 'always']
 
 /** A proxy before a server, closed after the test. */
 async function proxyTo(t: TestContext, port: number): Promise<{ readonly proxy: Proxy; readonly port: number }> {
-  const proxy = new Proxy(port)
+  const proxy = await Proxy.before(port)
   t.after(async () => proxy.close())
-  return { proxy, port: await proxy.listen() }
+  return { proxy, port: proxy.port }
 }
 
 /** Callers that run operations one after the other until they are told to stop, and what became of each operation. */
