@@ -53,12 +53,22 @@ export type {
   StepRun,
   TryResult,
 } from './engine/once.ts'
-export type { Bridge } from './bridges/bridge.ts'
+export type { Bridge, TransactionBounds } from './core/bridge.ts'
 export type { Claim, ClaimResult, Fence, SettleResult, Settlement } from './core/transitions.ts'
 export type { Duration } from './core/duration.ts'
 export type { EffectiveState, OperationRecord, Outcome, RecordState, Resolution, Step } from './core/record.ts'
 export type { ErrorCode } from './core/errors.ts'
-export type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from './core/store.ts'
+export type {
+  AtomicStore,
+  Guarantee,
+  RecordFilter,
+  RecordPage,
+  RecordView,
+  Store,
+  TransactionEnding,
+  TransactionRequest,
+  TransactionResult,
+} from './core/store.ts'
 export type { InterruptedPolicy, InterruptedRule, InterruptionCause, Policy } from './core/policy.ts'
 export type { Limits } from './core/limits.ts'
 export type { OncewardEvent, OncewardListener } from './engine/events.ts'

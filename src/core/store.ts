@@ -1,5 +1,6 @@
+import type { Bridge, TransactionBounds } from './bridge.ts'
 import type { InterruptionCause } from './policy.ts'
-import type { EffectiveState, OperationRecord } from './record.ts'
+import type { EffectiveState, OperationRecord, Outcome } from './record.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from './transitions.ts'
 
 /** What a store promises of its records. */
@@ -93,4 +94,53 @@ export interface Store {
 
   /** Ends what `open` began, once the calls made before it are answered. */
   close(): Promise<void>
+}
+
+/** What the work of a transaction came to. */
+export type TransactionEnding =
+  /** Its effects are committed, with this outcome. */
+  | { readonly state: 'commit'; readonly outcome: Outcome }
+  /** Its effects are rolled back, and this outcome is stored: a refusal. */
+  | { readonly state: 'refuse'; readonly outcome: Outcome }
+  /** Its effects are rolled back, and nothing is stored. */
+  | { readonly state: 'forget' }
+
+/** An operation whose effects and record are to be committed together. */
+export interface TransactionRequest<Tx> extends TransactionBounds {
+  readonly claim: Claim
+  readonly bridge: Bridge<Tx>
+  /** Runs once the operation is this transaction's alone. `number` is that of the attempt. */
+  readonly work: (tx: Tx, number: number) => Promise<TransactionEnding>
+}
+
+/** What became of a transaction. */
+export type TransactionResult =
+  /** What its work came to is the operation's outcome. */
+  | { readonly state: 'committed' }
+  /** It was rolled back, and nothing of it is left. */
+  | { readonly state: 'forgotten' }
+  /** The database rolled it back because of others: it may be run again at once. */
+  | { readonly state: 'conflict' }
+  /** Its work did not run. */
+  | Exclude<ClaimResult, { readonly state: 'claimed' }>
+
+/**
+ * A store that can commit an operation's effects and its record together.
+ * @template Tx what the store's own client hands to the work of a transaction
+ */
+export interface AtomicStore<Tx> extends Store {
+  /** Transactions of the store's own client. */
+  readonly bridge: Bridge<Tx>
+
+  /**
+   * Looks at the operation, without waiting for anybody's lock; where the transition table says `claimed`, runs the work in a transaction
+   * that nobody else can run for this operation at the same time, and commits its outcome with its effects.
+   * @throws what the work throws, once its effects are rolled back. Any other error means that it is unknown whether it was committed, and
+   * that the connection is given up: asked again under the same owner, the store says `completed` if it was. No answer but that, or one
+   * that the work ran again, proves that it was not.
+   */
+  transaction<Other>(request: TransactionRequest<Other>): Promise<TransactionResult>
+
+  /** That the bridge leads to this very store. @throws OptionsError where it does not */
+  check<Other>(bridge: Bridge<Other>): Promise<void>
 }

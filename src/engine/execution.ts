@@ -2,6 +2,7 @@ import { limits } from '../core/limits.ts'
 import { NestedRunError, StoreFullError, StoreUnavailableError, UncertainError } from '../core/errors.ts'
 import { busy, type Flight, type FlightCall, type Flights } from './flights.ts'
 import { outcomeBytes, notKept } from '../core/outcome.ts'
+import { Waiting, pause } from './waiting.ts'
 import type { Ending, ExecuteResult } from './once.ts'
 import type { AsyncContext, Platform } from './platform.ts'
 import type { Claim, ClaimResult, SettleResult } from '../core/transitions.ts'
@@ -10,7 +11,6 @@ import type { Operation } from '../core/operation.ts'
 import type { OncewardEvent } from './events.ts'
 import type { Outcome } from '../core/record.ts'
 import type { Policy } from '../core/policy.ts'
-import type { Store } from '../core/store.ts'
 import type { StoreCalls } from './store-calls.ts'
 
 /** One call to run an operation. */
@@ -46,17 +46,31 @@ type Work = (attempt: LeasedAttempt) => Promise<Ending>
 
 /** Runs the call's work, or finds out what the operation ended with. */
 export function execute(context: ExecutionContext, call: Call, work: Work): Promise<ExecuteResult> {
+  return fly(context, call, (flight) => lead(context, call, flight, work))
+}
+
+/** Leads the operation's flight, or follows who does. */
+export function fly(
+  context: ExecutionContext,
+  call: Call,
+  leadOn: (flight: Flight) => Promise<ExecuteResult>,
+): Promise<ExecuteResult> {
   call.signal?.throwIfAborted()
   refuseNested(context.inside.getStore(), call)
   const flying = context.flights.get(call.id)
-  if (flying === undefined) return lead(context, call, context.flights.begin(call.id, call.fingerprint), work)
-  return follow(context, call, flying, work)
+  if (flying === undefined) return leadOn(context.flights.begin(call.id, call.fingerprint))
+  return follow(context, call, flying, leadOn)
 }
 
 /** Waits for the flight's leader; leads on where that leaves without an answer for the others. */
-async function follow(context: ExecutionContext, call: Call, flying: Flight, work: Work): Promise<ExecuteResult> {
+async function follow(
+  context: ExecutionContext,
+  call: Call,
+  flying: Flight,
+  leadOn: (flight: Flight) => Promise<ExecuteResult>,
+): Promise<ExecuteResult> {
   const news = await flying.follow(call, () => context.emit(call, { type: 'waiting' }))
-  if (news === 'lead') return lead(context, call, flying, work)
+  if (news === 'lead') return leadOn(flying)
   tell(context, call, news)
   return news
 }
@@ -69,9 +83,7 @@ async function lead(context: ExecutionContext, call: Call, flight: Flight, work:
     isClaimed = found.state === 'claimed'
     const result = found.state === 'claimed' ? await runAttempt(context, call, flight, found, work) : withoutRunning(found)
     if (found.state !== 'claimed') tell(context, call, result)
-    if (isShared(result)) flight.landed(result)
-    else flight.handOver()
-    return result
+    return land(flight, result)
   } catch (error) {
     // The same errors may come from the handler, when it runs something else: then they say nothing of this operation's store.
     const isUnavailable = !isClaimed && error instanceof StoreUnavailableError
@@ -89,14 +101,12 @@ async function claim(
   flight: Flight,
 ): Promise<(Claimed & { readonly state: 'claimed' }) | Exclude<ClaimResult, { state: 'claimed' }>> {
   const { calls, platform, leaseMs } = context
-  const { id, fingerprint, operation, policy, signal } = call
-  const { scope, name, key } = operation
-  const request: Claim = { id, scope, name, key, fingerprint, policy, leaseMs, owner: platform.randomId() }
-  const deadline = call.startedAt + call.waitMs
-  let place = false
+  const { id, signal } = call
+  const request = claimOf(context, call)
+  const waiting = new Waiting(context, call, flight)
   let isLate = false
   try {
-    for (let pauseMs = limits.pollMs; ; pauseMs = Math.min(pauseMs * 2, limits.pollMsMax)) {
+    for (;;) {
       const sentAt = platform.monotonicNow()
       const found = await calls.claim(request)
       if (found.state === 'claimed') {
@@ -106,22 +116,17 @@ async function claim(
         // live again, or the store tells.
         if (isLate) throw calls.abandon(request, new Error(`two answers took longer than the lease of ${leaseMs} ms`))
         isLate = true
-        continue
-      }
-      if (found.state !== 'busy') return found
-      flight.nowRunning()
-      const leftMs = deadline - platform.monotonicNow()
-      if (leftMs <= 0) return found
-      if (!place) {
-        place = context.flights.admit(flight.followers)
-        if (!place) return found
-        context.emit(call, { type: 'waiting' })
-      }
-      await pause(context, id, Math.min(pauseMs, leftMs), signal)
+      } else if (found.state !== 'busy' || !(await waiting.next())) return found
     }
   } finally {
-    if (place) context.flights.leave()
+    waiting.end()
   }
+}
+
+/** The call's claim, under an owner of its own. */
+export function claimOf({ platform, leaseMs }: ExecutionContext, { id, operation, fingerprint, policy }: Call): Claim {
+  const { scope, name, key } = operation
+  return { id, scope, name, key, fingerprint, policy, leaseMs, owner: platform.randomId() }
 }
 
 function claimedAs(
@@ -264,56 +269,27 @@ async function look({ calls }: ExecutionContext, call: Call): Promise<ExecuteRes
   }
 }
 
-/** Waits for a change of the operation where the store tells, and at most for the pause. */
-async function pause(
-  { calls, platform }: ExecutionContext,
-  id: string,
-  pauseMs: number,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  signal?.throwIfAborted()
-  const over = new AbortController()
-  const abort = (): void => over.abort()
-  signal?.addEventListener('abort', abort, { once: true })
-  const cancel = platform.timer(pauseMs, abort)
-  const ended = aborted(over.signal)
-  try {
-    // A store that tells of changes all the time is not asked more often than one that has to be polled.
-    await Promise.race([ended, Promise.all([changed(calls.store, id, over.signal), calls.sleep(limits.pollMs)])])
-  } finally {
-    cancel()
-    signal?.removeEventListener('abort', abort)
-    over.abort()
-  }
-  signal?.throwIfAborted()
-}
-
-/** Resolves when the operation may have changed; never where the store cannot watch, or cannot at the moment. */
-async function changed(store: Store, id: string, signal: AbortSignal): Promise<void> {
-  try {
-    if (store.watch !== undefined) return await store.watch([id], signal)
-  } catch {
-    // The claim that follows the pause tells what is wrong with the store.
-  }
-  return new Promise(() => {})
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-}
-
 function refuseNested(inside: LeasedAttempt | undefined, call: Call): void {
   for (let here = inside; here !== undefined; here = here.outer)
     if (here.isRunning && here.fence.id === call.id) throw new NestedRunError(call.operation.name)
 }
 
-function fitted(outcome: Outcome, bytesMax: number): Outcome {
+/** The outcome, or that it was too large to be kept. */
+export function fitted(outcome: Outcome, bytesMax: number): Outcome {
   return outcomeBytes(outcome) <= bytesMax ? outcome : notKept()
 }
 
-function withoutRunning(found: Exclude<ClaimResult, { state: 'claimed' }>): ExecuteResult {
+/** What a call is given that ran nothing. */
+export function withoutRunning(found: Exclude<ClaimResult, { state: 'claimed' }>): ExecuteResult {
   if (found.state === 'completed') return { ...found, replayed: true, settled: true }
   return found.state === 'busy' ? busy() : found
+}
+
+/** Tells the flight's followers, or lets one of them lead on. */
+export function land(flight: Flight, result: ExecuteResult): ExecuteResult {
+  if (isShared(result)) flight.landed(result)
+  else flight.handOver()
+  return result
 }
 
 /** Whether every call with the same input would be given the same now. */
@@ -322,7 +298,7 @@ function isShared({ state }: ExecuteResult): boolean {
 }
 
 /** Tells the listener what became of a call that ran nothing. */
-function tell({ emit }: ExecutionContext, call: Call, result: ExecuteResult): void {
+export function tell({ emit }: ExecutionContext, call: Call, result: ExecuteResult): void {
   switch (result.state) {
     case 'completed':
       return emit(call, { type: 'replayed' })
