@@ -1,13 +1,18 @@
 import { Onceward } from './engine/onceward.ts'
 import { systemPlatform } from './platform.ts'
-import type { Once } from './engine/once.ts'
+import type { AtomicOnce, Once } from './engine/once.ts'
+import type { AtomicStore } from './core/store.ts'
+import type { Bridge } from './core/bridge.ts'
 import type { OncewardOptions } from './engine/options.ts'
 
 /**
  * Makes operations happen once: `onceward({ store: sqlite('onceward.db') })`. The store is opened at the first call, or by `open()`.
  * @throws OptionsError that names the option and what is allowed
  */
-export function onceward(options: OncewardOptions): Once {
+export function onceward<Tx>(options: OncewardOptions<Tx> & { readonly transactions: Bridge<Tx> }): AtomicOnce<Tx>
+export function onceward<Tx>(options: OncewardOptions & { readonly store: AtomicStore<Tx> }): AtomicOnce<Tx>
+export function onceward(options: OncewardOptions): Once
+export function onceward<Tx>(options: OncewardOptions<Tx>): AtomicOnce<Tx> {
   return new Onceward(options, systemPlatform)
 }
 
@@ -30,6 +35,7 @@ export {
   StoreFullError,
   StoreOpenError,
   StoreUnavailableError,
+  TransactionTimeoutError,
   UncertainError,
   isOncewardError,
   isRefusal,
@@ -39,6 +45,7 @@ export { decodeOutcome } from './core/outcome.ts'
 export { limits } from './core/limits.ts'
 export type { AsyncContext, Platform } from './engine/platform.ts'
 export type {
+  AtomicOnce,
   Attempt,
   DefinedOperation,
   Ending,
@@ -51,6 +58,7 @@ export type {
   RunRequest,
   StepOptions,
   StepRun,
+  TransactionAttempt,
   TryResult,
 } from './engine/once.ts'
 export type { Bridge, TransactionBounds } from './core/bridge.ts'

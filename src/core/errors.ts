@@ -19,6 +19,7 @@ export type ErrorCode =
   | 'store_full'
   | 'store_open_failed'
   | 'store_unavailable'
+  | 'transaction_timeout'
   | 'uncertain'
 
 /** The base of every error the library throws. Its message says what happened, whether the operation ran, and what to do. */
@@ -176,6 +177,19 @@ export class UncertainError extends OncewardError {
     super(
       `whether the step '${step}' took effect is unknown, and it must not be done twice; the operation is held: ` +
         'find out, then call once.resolve with the outcome or as absent',
+    )
+  }
+}
+
+/** The work of a transaction had not ended when its time was up. Its effects in the database were rolled back, and it is forgotten. */
+export class TransactionTimeoutError extends OncewardError {
+  override readonly name = 'TransactionTimeoutError'
+  readonly code = 'transaction_timeout'
+
+  constructor(transactionMs: number) {
+    super(
+      `the transaction has not ended in ${transactionMs} ms and was rolled back, so that nothing of it took effect in the database: ` +
+        'do less in it, or raise transactionTimeout',
     )
   }
 }

@@ -6,7 +6,7 @@ import { Waiting, pause } from './waiting.ts'
 import type { Ending, ExecuteResult } from './once.ts'
 import type { AsyncContext, Platform } from './platform.ts'
 import type { Claim, ClaimResult, SettleResult } from '../core/transitions.ts'
-import type { Claimed, LeasedAttempt, Leases } from './leases.ts'
+import type { Claimed, Inside, LeasedAttempt, Leases } from './leases.ts'
 import type { Operation } from '../core/operation.ts'
 import type { OncewardEvent } from './events.ts'
 import type { Outcome } from '../core/record.ts'
@@ -36,7 +36,7 @@ export interface ExecutionContext {
   readonly flights: Flights
   readonly platform: Platform
   /** The attempt inside which a piece of code runs. */
-  readonly inside: AsyncContext<LeasedAttempt>
+  readonly inside: AsyncContext<Inside>
   readonly leaseMs: number
   readonly outcomeBytesMax: number
   readonly emit: (call: Call, event: CallEvent) => void
@@ -269,9 +269,9 @@ async function look({ calls }: ExecutionContext, call: Call): Promise<ExecuteRes
   }
 }
 
-function refuseNested(inside: LeasedAttempt | undefined, call: Call): void {
+function refuseNested(inside: Inside | undefined, call: Call): void {
   for (let here = inside; here !== undefined; here = here.outer)
-    if (here.isRunning && here.fence.id === call.id) throw new NestedRunError(call.operation.name)
+    if (here.isRunning && here.operationId === call.id) throw new NestedRunError(call.operation.name)
 }
 
 /** The outcome, or that it was too large to be kept. */

@@ -1,7 +1,7 @@
 import { AttemptTimeoutError, LeaseLostError, type Refusal } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
 import { Steps, type SteppingAttempt } from './steps.ts'
-import type { Attempt, StepOptions, StepRun } from './once.ts'
+import type { Attempt, StepOptions, StepRun, TransactionAttempt } from './once.ts'
 import type { Fence, Settlement, SettleResult } from '../core/transitions.ts'
 import type { Step } from '../core/record.ts'
 import type { AsyncContext, Platform } from './platform.ts'
@@ -99,8 +99,19 @@ export class Leases {
   }
 }
 
+/** A piece of an operation inside which code runs: an attempt, or a transaction. */
+export interface Inside {
+  readonly operationId: string
+  /** Whether its work goes on; what that left behind may run the operation again. */
+  readonly isRunning: boolean
+  /** Inside which it was started. */
+  readonly outer: Inside | undefined
+  /** What its handler was given, where it is a transaction. */
+  readonly transaction: TransactionAttempt<unknown> | undefined
+}
+
 /** One attempt running in this process. Times are by the monotonic clock, in milliseconds. */
-export class LeasedAttempt implements Attempt, SteppingAttempt {
+export class LeasedAttempt implements Attempt, SteppingAttempt, Inside {
   readonly fence: Fence
   readonly generation: string
   readonly kept: readonly Step[]
@@ -111,8 +122,8 @@ export class LeasedAttempt implements Attempt, SteppingAttempt {
   confirmedAt: number
   /** Whether its work goes on, be it overdue; what that left behind may run the operation again. */
   isRunning = false
-  /** The attempt inside which its work was started. */
-  outer: LeasedAttempt | undefined
+  outer: Inside | undefined
+  readonly transaction = undefined
   readonly #leases: Leases
   /** Made for the first step: most operations have none. */
   #steps: Steps | undefined
@@ -129,6 +140,10 @@ export class LeasedAttempt implements Attempt, SteppingAttempt {
     this.startedAt = sentAt
     this.sentAt = sentAt
     this.confirmedAt = sentAt
+  }
+
+  get operationId(): string {
+    return this.fence.id
   }
 
   /** Whether its time was up before its work ended. */
@@ -191,7 +206,7 @@ export class LeasedAttempt implements Attempt, SteppingAttempt {
   }
 
   /** Starts the work, inside this attempt. */
-  start<Result>(inside: AsyncContext<LeasedAttempt>, work: (attempt: LeasedAttempt) => Promise<Result>): Promise<Result> {
+  start<Result>(inside: AsyncContext<Inside>, work: (attempt: LeasedAttempt) => Promise<Result>): Promise<Result> {
     this.outer = inside.getStore()
     this.isRunning = true
     try {

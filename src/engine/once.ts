@@ -1,4 +1,4 @@
-import type { Guarantee } from '../core/store.ts'
+import type { Guarantee, TransactionEnding } from '../core/store.ts'
 import type { InterruptionCause, InterruptedPolicy, InterruptedRule } from '../core/policy.ts'
 import type { Duration } from '../core/duration.ts'
 import type { Operation, Sha256 } from '../core/operation.ts'
@@ -45,6 +45,14 @@ export interface StepOptions<Value> {
    * process dies behind it.
    */
   readonly undo?: (value: Value, run: StepRun) => Promise<void> | void
+}
+
+/** What the handler of a transaction is told. */
+export interface TransactionAttempt<Tx> {
+  /** The transaction: what is done on it is committed with the operation's outcome, or not at all. It fails once the handler has ended. */
+  readonly tx: Tx
+  /** The attempt's number: 1, unless earlier attempts outside of a transaction were cut short. */
+  readonly number: number
 }
 
 /** What one call may set for its operation; all of it but `wait` and `signal` is stored at the operation's first claim. */
@@ -126,6 +134,30 @@ export type DefinedOperation<Input, Value> = (
   call: Pick<Operation, 'scope' | 'key'> & Pick<OperationOptions, 'signal' | 'wait'>,
   input: Input,
 ) => Promise<{ readonly value: Value; readonly replayed: boolean }>
+
+/** An engine whose store can commit an operation's effects and its record together. */
+export interface AtomicOnce<Tx> extends Once {
+  /**
+   * Runs the operation in one transaction, which also stores its outcome: both are committed, or neither, whatever crashes. A refusal rolls
+   * the effects back and is kept; any other throw rolls them back and is forgotten. The handler runs again where the database rolls the
+   * transaction back because of others, so that nothing in it may have an effect outside of `tx`.
+   * @throws as `run`; TransactionTimeoutError when it took longer than `transactionTimeout`; StoreUnavailableError when the database did not
+   * say whether it was committed: ask again with the same key
+   */
+  transaction<Value>(request: RunRequest, work: (attempt: TransactionAttempt<Tx>) => Promise<Value> | Value): Promise<Value>
+  /** As `transaction`, with what became of the call as a value. */
+  tryTransaction<Value>(
+    request: RunRequest,
+    work: (attempt: TransactionAttempt<Tx>) => Promise<Value> | Value,
+  ): Promise<TryResult<Value>>
+  /** As `tryTransaction`, in bytes: for doors. */
+  executeTransaction(
+    request: ExecuteRequest,
+    work: (attempt: TransactionAttempt<Tx>) => Promise<TransactionEnding>,
+  ): Promise<ExecuteResult>
+  /** The transaction that the calling code runs in, however deep below the handler; undefined outside of one. */
+  current(): TransactionAttempt<Tx> | undefined
+}
 
 /** Makes operations happen once. */
 export interface Once {

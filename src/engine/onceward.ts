@@ -6,34 +6,37 @@ import { checkResolution, decidedOutcome } from './resolution.ts'
 import { define } from './define.ts'
 import { execute, type Call, type CallEvent, type ExecutionContext } from './execution.ts'
 import { Flights } from './flights.ts'
-import { Leases, type LeasedAttempt } from './leases.ts'
-import { operationSettings, settingsOf, type OncewardOptions, type Settings } from './options.ts'
+import { Leases, type Inside, type LeasedAttempt } from './leases.ts'
+import { transact, type TransactionContext, type TransactionWork } from './transactions.ts'
+import { isAtomic, notAtomic, operationSettings, settingsOf, type OncewardOptions, type Settings } from './options.ts'
 import { peekAt } from './peek.ts'
 import { StoreCalls } from './store-calls.ts'
 import { Sweeper } from './sweeper.ts'
-import { thrownUnlessCompleted, tried } from './values.ts'
+import { thrownUnlessCompleted, tried, triedTransaction } from './values.ts'
 import type {
+  AtomicOnce,
   Attempt,
   DefinedOperation,
   Ending,
   ExecuteRequest,
   ExecuteResult,
-  Once,
   OperationOptions,
   Peek,
   ResolveAs,
   RunRequest,
+  TransactionAttempt,
   TryResult,
 } from './once.ts'
+import type { Bridge } from '../core/bridge.ts'
 import type { Guarantee } from '../core/store.ts'
 import type { OncewardEvent } from './events.ts'
 import type { Platform } from './platform.ts'
 import type { Resolution } from '../core/record.ts'
 
 /** The engine: claims, renews, waits and settles on behalf of its callers. */
-export class Onceward implements Once {
+export class Onceward<Tx> implements AtomicOnce<Tx> {
   readonly sha256: Sha256
-  readonly #settings: Settings
+  readonly #settings: Settings<Tx>
   readonly #platform: Platform
   readonly #calls: StoreCalls
   readonly #context: ExecutionContext
@@ -43,14 +46,14 @@ export class Onceward implements Once {
   readonly #noInput: string
   #closing: Promise<void> | undefined
 
-  constructor(options: OncewardOptions, system: Platform) {
+  constructor(options: OncewardOptions<Tx>, system: Platform) {
     const settings = settingsOf(options, system)
     const { store, platform, storeTimeoutMs, leaseMs, attemptMs, waitersMax, outcomeBytesMax } = settings
     this.#settings = settings
     this.#platform = platform
     this.sha256 = platform.sha256
     this.#noInput = fingerprint([], platform.sha256)
-    const calls = new StoreCalls({ store, platform, storeTimeoutMs, emit: this.#emit })
+    const calls = new StoreCalls({ store, platform, storeTimeoutMs, emit: this.#emit, opened: () => this.#checkBridge() })
     this.#calls = calls
     this.#context = {
       calls,
@@ -63,7 +66,7 @@ export class Onceward implements Once {
       }),
       flights: new Flights(platform, waitersMax),
       platform,
-      inside: platform.asyncContext<LeasedAttempt>(),
+      inside: platform.asyncContext<Inside>(),
       leaseMs,
       outcomeBytesMax,
       emit: this.#emitAbout,
@@ -95,6 +98,34 @@ export class Onceward implements Once {
 
   execute(request: ExecuteRequest, work: (attempt: Attempt) => Promise<Ending>): Promise<ExecuteResult> {
     return this.#execute(request, work, () => request.fingerprint)
+  }
+
+  async transaction<Value>(
+    request: RunRequest,
+    work: (attempt: TransactionAttempt<Tx>) => Promise<Value> | Value,
+  ): Promise<Value> {
+    return thrownUnlessCompleted(await this.tryTransaction(request, work)).value
+  }
+
+  tryTransaction<Value>(
+    request: RunRequest,
+    work: (attempt: TransactionAttempt<Tx>) => Promise<Value> | Value,
+  ): Promise<TryResult<Value>> {
+    return triedTransaction<Value, Tx>(work, (encoding) =>
+      this.#transact(request, encoding, () => this.#fingerprintOf(request.input)),
+    )
+  }
+
+  executeTransaction(request: ExecuteRequest, work: TransactionWork<Tx>): Promise<ExecuteResult> {
+    return this.#transact(request, work, () => request.fingerprint)
+  }
+
+  current(): TransactionAttempt<Tx> | undefined {
+    for (let here = this.#context.inside.getStore(); here !== undefined; here = here.outer)
+      // Every transaction of this engine is one of its bridge's.
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+      if (here.isRunning && here.transaction !== undefined) return here.transaction as TransactionAttempt<Tx>
+    return undefined
   }
 
   operation<Input, Value>(
@@ -160,11 +191,41 @@ export class Onceward implements Once {
     work: (attempt: LeasedAttempt) => Promise<Ending>,
     fingerprintOf: () => string,
   ): Promise<ExecuteResult> {
+    return this.#begin(request, fingerprintOf, (call) => execute(this.#context, call, work))
+  }
+
+  #transact(
+    request: Operation & OperationOptions,
+    work: TransactionWork<Tx>,
+    fingerprintOf: () => string,
+  ): Promise<ExecuteResult> {
+    return this.#begin(request, fingerprintOf, (call) => transact(this.#transactionContext(), call, work))
+  }
+
+  #transactionContext(): TransactionContext<Tx> {
+    const { store, bridge, transactionMs } = this.#settings
+    if (!isAtomic(store)) throw notAtomic(store)
+    // Without a bridge of the application's, the type of the store says what its own gives.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    return { ...this.#context, store, bridge: bridge ?? (store.bridge as Bridge<Tx>), transactionMs }
+  }
+
+  /** A bridge onto another database would commit nothing together, and nobody would notice. */
+  async #checkBridge(): Promise<void> {
+    const { store, bridge } = this.#settings
+    if (bridge !== undefined && isAtomic(store)) await store.check(bridge)
+  }
+
+  #begin(
+    request: Operation & OperationOptions,
+    fingerprintOf: () => string,
+    start: (call: Call) => Promise<ExecuteResult>,
+  ): Promise<ExecuteResult> {
     try {
       this.#checkOpen()
       const call = this.#call(request, fingerprintOf)
       this.#sweeper.start()
-      const result = execute(this.#context, call, work)
+      const result = start(call)
       this.#running += 1
       result.then(this.#ended, this.#ended)
       return result

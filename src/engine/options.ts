@@ -5,12 +5,20 @@ import type { InterruptedPolicy, InterruptedRule, Policy } from '../core/policy.
 import type { OncewardListener } from './events.ts'
 import type { OperationOptions } from './once.ts'
 import type { Platform } from './platform.ts'
-import type { Store } from '../core/store.ts'
+import type { AtomicStore, Store } from '../core/store.ts'
+import type { Bridge } from '../core/bridge.ts'
 
-/** Options of `onceward()`. Those of an operation are the default for every operation, and are set per call where they differ. */
-export interface OncewardOptions extends Omit<OperationOptions, 'signal'> {
+/**
+ * Options of `onceward()`. Those of an operation are the default for every operation, and are set per call where they differ.
+ * @template Tx what the handler of a transaction gets
+ */
+export interface OncewardOptions<Tx = unknown> extends Omit<OperationOptions, 'signal'> {
   /** Where operations are remembered: `sqlite('onceward.db')`, `memory()`. */
   readonly store: Store
+  /** The application's own database library, for `transaction`: its `tx` is then that library's. @default the store's own client */
+  readonly transactions?: Bridge<Tx>
+  /** How long the handler of a transaction may take. @default '3s' */
+  readonly transactionTimeout?: Duration
   /** How long an attempt owns its operation without renewing: what a crash costs a retry at most. @default '10s' */
   readonly lease?: Duration
   /** How long a handler may run before its caller gets `attempt_timeout` and its lease is no longer renewed. @default '10m' */
@@ -28,8 +36,10 @@ export interface OncewardOptions extends Omit<OperationOptions, 'signal'> {
 }
 
 /** The options, complete. */
-export interface Settings {
+export interface Settings<Tx> {
   readonly store: Store
+  readonly bridge: Bridge<Tx> | undefined
+  readonly transactionMs: number
   readonly leaseMs: number
   readonly attemptMs: number
   readonly storeTimeoutMs: number
@@ -61,6 +71,8 @@ export const operationDefaults: OperationSettings = {
 
 const optionNames: Readonly<Record<keyof OncewardOptions, true>> = {
   store: true,
+  transactions: true,
+  transactionTimeout: true,
   lease: true,
   attemptTimeout: true,
   storeTimeout: true,
@@ -79,14 +91,17 @@ const optionNames: Readonly<Record<keyof OncewardOptions, true>> = {
  * Checks the options and completes them.
  * @throws OptionsError that names the option, what is wrong and what is allowed
  */
-export function settingsOf(options: OncewardOptions, system: Platform): Settings {
+export function settingsOf<Tx>(options: OncewardOptions<Tx>, system: Platform): Settings<Tx> {
   checkNames(options)
   checkStore(options.store)
   if (options.onEvent !== undefined && typeof options.onEvent !== 'function')
     throw new OptionsError('onEvent must be a function: it is called with every event')
+  if (options.transactions !== undefined && !isAtomic(options.store)) throw notAtomic(options.store)
   const { lease = limits.leaseMs, attemptTimeout = limits.attemptMs, storeTimeout = limits.storeTimeoutMs } = options
   return {
     store: options.store,
+    bridge: options.transactions,
+    transactionMs: durationMs('transactionTimeout', options.transactionTimeout ?? limits.transactionMs, { min: 1 }),
     leaseMs: durationMs('lease', lease, { min: 1 }),
     attemptMs: durationMs('attemptTimeout', attemptTimeout, { min: 1 }),
     storeTimeoutMs: durationMs('storeTimeout', storeTimeout, { min: 1 }),
@@ -146,4 +161,16 @@ function checkStore(store: unknown): void {
   const isStore = typeof store === 'object' && store !== null && 'claim' in store && 'settle' in store
   if (!isStore)
     throw new OptionsError("store must be given: store: sqlite('onceward.db') of onceward/sqlite, or memory() of onceward/memory")
+}
+
+/** Whether the store can commit effects and record together. */
+export function isAtomic(store: Store): store is AtomicStore<unknown> {
+  return 'transaction' in store && typeof store.transaction === 'function'
+}
+
+/** The error of asking for a transaction where there can be none. */
+export function notAtomic({ name }: Store): OptionsError {
+  return new OptionsError(
+    `the store '${name}' cannot commit an effect and its record together; nothing ran: use sqlite, postgres or mysql for transactions, or run() without one`,
+  )
 }

@@ -13,6 +13,8 @@ export interface StoreCallsOptions {
   readonly platform: Platform
   readonly storeTimeoutMs: number
   readonly emit: (event: OncewardEvent) => void
+  /** Called once the store is open, before anything else is. */
+  readonly opened: () => Promise<void>
 }
 
 /**
@@ -25,6 +27,7 @@ export class StoreCalls {
   readonly #platform: Platform
   readonly #storeTimeoutMs: number
   readonly #emit: (event: OncewardEvent) => void
+  readonly #whenOpened: () => Promise<void>
   readonly #claims: Lane<Claim, ClaimResult>
   readonly #settlements: Lane<Settlement, SettleResult>
   readonly #renewals: Lane<Settlement, SettleResult>
@@ -34,7 +37,8 @@ export class StoreCalls {
   #opened = false
   #closed = false
 
-  constructor({ store, platform, storeTimeoutMs, emit }: StoreCallsOptions) {
+  constructor({ store, platform, storeTimeoutMs, emit, opened }: StoreCallsOptions) {
+    this.#whenOpened = opened
     this.store = store
     this.#platform = platform
     this.#storeTimeoutMs = storeTimeoutMs
@@ -57,7 +61,7 @@ export class StoreCalls {
 
   async #open(): Promise<void> {
     try {
-      await this.#bounded(this.store.open())
+      await this.#bounded(this.store.open().then(this.#whenOpened))
       this.#opened = true
       const { name, guarantee } = this.store
       this.#emit({ type: 'opened', store: name, tier: guarantee.tier, reason: guarantee.reason })
@@ -74,11 +78,11 @@ export class StoreCalls {
     if (this.#opened) await this.store.close()
   }
 
-  /** One call, bounded by the store's timeout; a failure is told to the listener. */
-  async call<Result>(name: string, make: () => Promise<Result>): Promise<Result> {
+  /** One call, bounded by the store's timeout and what its own work may take; a failure is told to the listener. */
+  async call<Result>(name: string, make: () => Promise<Result>, workMs = 0): Promise<Result> {
     try {
       // A store that is open is called without a pause: what its lanes send in one turn shall reach it in that turn.
-      return await this.#bounded(this.#opened ? make() : this.open().then(make))
+      return await this.#bounded(this.#opened ? make() : this.open().then(make), workMs)
     } catch (error) {
       this.#emit({ type: 'storeFailed', call: name, error })
       throw error
@@ -182,10 +186,11 @@ export class StoreCalls {
     return Math.min(pauseMs * 2, limits.retryMsMax) * (0.5 + this.#platform.random() / 2)
   }
 
-  #bounded<Result>(answer: Promise<Result>): Promise<Result> {
+  #bounded<Result>(answer: Promise<Result>, workMs = 0): Promise<Result> {
+    const boundMs = this.#storeTimeoutMs + workMs
     return new Promise((resolve, reject) => {
-      const tooLate = (): void => reject(new Error(`no answer within ${this.#storeTimeoutMs} ms`))
-      const cancel = this.#platform.timer(this.#storeTimeoutMs, tooLate)
+      const tooLate = (): void => reject(new Error(`no answer within ${boundMs} ms`))
+      const cancel = this.#platform.timer(boundMs, tooLate)
       answer.then(resolve, reject).finally(cancel)
     })
   }

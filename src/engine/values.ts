@@ -1,6 +1,7 @@
 import { BusyError, ExpiredError, HeldError, MismatchError, OutcomeNotKeptError, isRefusal } from '../core/errors.ts'
 import { decodeOutcome, encodeRefusal, encodeValue } from '../core/outcome.ts'
-import type { Attempt, Ending, ExecuteResult, TryResult } from './once.ts'
+import type { Attempt, Ending, ExecuteResult, TransactionAttempt, TryResult } from './once.ts'
+import type { TransactionEnding } from '../core/store.ts'
 import type { LeasedAttempt } from './leases.ts'
 
 /** Runs work that gives a value by way of an execution in bytes, and decodes what became of it: alike for the first caller and for replays. */
@@ -21,11 +22,27 @@ export async function tried<Value>(
       return { state: 'complete', outcome: encodeRefusal(error) }
     }
   })
-  if (result.state === 'interrupted') throw new Error('an execution of values does not end without an outcome')
-  if (result.state !== 'completed') return result
-  // What cannot be replayed is handed to its own caller as it is: it is the only one who ever gets it.
-  if (!result.outcome.kept && !result.replayed && own !== undefined) return own
-  return decoded(result)
+  return resultOf(result, own)
+}
+
+/** As above, by way of a transaction: a refusal takes its effects back. */
+export async function triedTransaction<Value, Tx>(
+  work: (attempt: TransactionAttempt<Tx>) => Promise<Value> | Value,
+  execute: (work: (attempt: TransactionAttempt<Tx>) => Promise<TransactionEnding>) => Promise<ExecuteResult>,
+): Promise<TryResult<Value>> {
+  let own: TryResult<Value> | undefined
+  const result = await execute(async (attempt) => {
+    try {
+      const value = await work(attempt)
+      own = { state: 'completed', value, replayed: false }
+      return { state: 'commit', outcome: encodeValue(value) }
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+      own = { state: 'refused', refusal: error, replayed: false }
+      return { state: 'refuse', outcome: encodeRefusal(error) }
+    }
+  })
+  return resultOf(result, own)
 }
 
 /** A completed result; any other is thrown as its error. */
@@ -46,6 +63,14 @@ export function thrownUnlessCompleted<Value>(result: TryResult<Value>): Extract<
     case 'expired':
       throw new ExpiredError()
   }
+}
+
+function resultOf<Value>(result: ExecuteResult, own: TryResult<Value> | undefined): TryResult<Value> {
+  if (result.state === 'interrupted') throw new Error('an execution of values does not end without an outcome')
+  if (result.state !== 'completed') return result
+  // What cannot be replayed is handed to its own caller as it is: it is the only one who ever gets it.
+  if (!result.outcome.kept && !result.replayed && own !== undefined) return own
+  return decoded(result)
 }
 
 function decoded<Value>({ outcome, replayed }: Extract<ExecuteResult, { state: 'completed' }>): TryResult<Value> {

@@ -18,7 +18,7 @@ export interface SqliteDatabase {
 }
 
 /** A class of databases: `DatabaseSync` of `node:sqlite`, and better-sqlite3's `Database`, fit. */
-export type SqliteDriver = new (path: string) => SqliteDatabase
+export type SqliteDriver<Database extends SqliteDatabase = SqliteDatabase> = new (path: string) => Database
 
 /** What it takes to open a file. */
 export interface SqliteFile {
@@ -81,14 +81,17 @@ CREATE TABLE "onceward_steps" (
   body BLOB NOT NULL,
   PRIMARY KEY (id, position)
 ) WITHOUT ROWID;
-CREATE TABLE "onceward_schema" (version INTEGER NOT NULL, readable_by INTEGER NOT NULL);
-INSERT INTO "onceward_schema" (version, readable_by) VALUES (${schemaVersion}, ${schemaReadableBy});
+CREATE TABLE "onceward_schema" (version INTEGER NOT NULL, readable_by INTEGER NOT NULL, identity TEXT NOT NULL);
+INSERT INTO "onceward_schema" (version, readable_by, identity) VALUES (${schemaVersion}, ${schemaReadableBy}, hex(randomblob(16)));
 `
 
 /** Names are compared as SQLite compares them: without regard to case. */
 const NAMES = `SELECT lower(name) AS name FROM sqlite_schema`
 
 const VERSION = `SELECT version, readable_by AS readableBy FROM "onceward_schema"`
+
+/** What tells this store from every other. */
+export const IDENTITY = `SELECT identity FROM "onceward_schema"`
 
 const TRY_TO_WRITE = `BEGIN IMMEDIATE; UPDATE "onceward_schema" SET version = version; ROLLBACK`
 
@@ -113,6 +116,18 @@ PRAGMA checkpoint_fullfsync = ON;
 PRAGMA cache_size = -2000;
 PRAGMA wal_autocheckpoint = 16000;
 `
+
+/** Another connection to a file that is open, for transactions. */
+export function openBeside<Database extends SqliteDatabase>(driver: new (path: string) => Database, path: string): Database {
+  const database = new driver(path)
+  try {
+    database.exec(SETTINGS)
+    return database
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
 
 /**
  * Opens the file with the store's settings and the schema in place, and hands it to `use`. Fails as a whole: what it opened is

@@ -24,6 +24,12 @@ INSERT INTO "onceward" (id, scope, name, key, fingerprint, generation, ttl_ms, r
   state, attempt, owner, lease_until, expires_at, steps, sweep_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', 1, ?, ?, ?, 0, ?)`
 
+/** A record that comes completed, from the transaction of its effects: every column. */
+export const INSERT_COMPLETED = `
+INSERT INTO "onceward" (id, scope, name, key, fingerprint, generation, ttl_ms, remember_ms, holds, attempts_max, created_at,
+  state, attempt, owner, lease_until, cause, ended_at, expires_at, steps, kept, meta, body, actor, reason, sweep_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
 /**
  * The commonest line of the settlement table in one statement: running, not expired, under this very fence, and without steps that
  * would have to go. There the table says completed, with these times. Where the condition fails nothing changes, and the table
@@ -36,7 +42,7 @@ WHERE substr(id, 1, 16) = substr(?, 1, 16) AND id = ?
   AND state = 'running' AND attempt = ? AND owner = ? AND steps = 0 AND (expires_at IS NULL OR expires_at > ?)`
 
 /** Words are read as bytes: Node 22 cuts a text at its first NUL. */
-const SELECT_RECORD = `
+export const SELECT_RECORD = `
 SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST(key AS BLOB) AS key, fingerprint, generation,
   ttl_ms, remember_ms, holds, attempts_max, created_at, state, attempt, owner, lease_until, cause, ended_at, expires_at, steps,
   kept, CAST(meta AS BLOB) AS meta, body, CAST(actor AS BLOB) AS actor, CAST(reason AS BLOB) AS reason
@@ -60,7 +66,7 @@ SELECT rowid, id, CAST(scope AS BLOB) AS scope, CAST(name AS BLOB) AS name, CAST
 FROM "onceward" WHERE sweep_at <= ? ORDER BY sweep_at LIMIT ?`
 
 /** What was read is written by its rowid, which is its own until the transaction ends. */
-const UPDATE_RECORD = `
+export const UPDATE_RECORD = `
 UPDATE "onceward" SET state = ?, attempt = ?, owner = ?, lease_until = ?, cause = ?, ended_at = ?, expires_at = ?, steps = ?,
   kept = ?, meta = ?, body = ?, actor = ?, reason = ?, sweep_at = ?
 WHERE rowid = ?`
@@ -70,14 +76,14 @@ UPDATE "onceward" SET state = 'tombstone', kept = NULL, meta = NULL, body = NULL
 
 const SWEEP_LATER = `UPDATE "onceward" SET sweep_at = ? WHERE rowid = ?`
 
-const DELETE_RECORD = `DELETE FROM "onceward" WHERE rowid = ?`
+export const DELETE_RECORD = `DELETE FROM "onceward" WHERE rowid = ?`
 
-const SELECT_STEPS = `
+export const SELECT_STEPS = `
 SELECT CAST(name AS BLOB) AS name, kept, CAST(meta AS BLOB) AS meta, body FROM "onceward_steps" WHERE id = ? ORDER BY position`
 
 const INSERT_STEP = `INSERT INTO "onceward_steps" (id, position, name, kept, meta, body) VALUES (?, ?, ?, ?, ?, ?)`
 
-const DELETE_STEPS = `DELETE FROM "onceward_steps" WHERE id = ?`
+export const DELETE_STEPS = `DELETE FROM "onceward_steps" WHERE id = ?`
 
 /** The columns of an outcome, or of a step's result. */
 interface ResultRow {
@@ -122,7 +128,7 @@ interface Row extends ResultRow {
 }
 
 /** A record and where it lies. */
-interface Found {
+export interface Found {
   readonly row: Row
   readonly record: OperationRecord
 }
@@ -271,9 +277,7 @@ export class SqliteRecords {
 
   #find(id: Uint8Array): Found | null {
     const row = this.#select.get(id, id) as Row | undefined
-    if (row === undefined) return null
-    const steps = row.steps === 0 ? [] : (this.#selectSteps.all(id) as StepRow[])
-    return { row, record: recordOf(row, steps.map(stepOf)) }
+    return row === undefined ? null : foundOf(row, row.steps === 0 ? [] : this.#selectSteps.all(id))
   }
 
   #slice(after: string): Slice<readonly Row[]> {
@@ -301,8 +305,24 @@ function isMeantRow(row: Row, filter: RecordFilter, now: number): boolean {
   return view !== null && isMeant(view, filter, now)
 }
 
+/** The parameters of `INSERT_COMPLETED`. */
+export function completedValues(record: OperationRecord, now: number): SqliteValue[] {
+  const { id, scope, name, key, fingerprint, generation, policy, createdAt } = record
+  return [
+    bytes(id),
+    scope,
+    name,
+    key,
+    fingerprint,
+    generation,
+    ...policyValues(policy),
+    createdAt,
+    ...changingValues(record, now),
+  ]
+}
+
 /** The columns that change in a record's life, in the order of the statement. */
-function changingValues(record: OperationRecord, now: number): SqliteValue[] {
+export function changingValues(record: OperationRecord, now: number): SqliteValue[] {
   const { state, attempt, owner, leaseUntil, cause, endedAt, expiresAt, steps, outcome, resolution } = record
   const times = [leaseUntil, cause, endedAt, expiresAt]
   const resolved = [resolution?.actor ?? null, resolution?.reason ?? null]
@@ -357,6 +377,12 @@ function policyOf({ ttl_ms: ttlMs, remember_ms: rememberMs, holds, attempts_max:
   return { ttlMs, rememberMs, interrupted: { answered: rule(1), thrown: rule(2), lapsed: rule(4) }, attemptsMax }
 }
 
+/** The row of `SELECT_RECORD`, and those of `SELECT_STEPS`. */
+export function foundOf(row: unknown, steps: readonly unknown[]): Found {
+  const found = row as Row
+  return { row: found, record: recordOf(found, (steps as readonly StepRow[]).map(stepOf)) }
+}
+
 function stepOf(row: StepRow): Step {
   return { name: text(row.name), result: outcomeOf(row) }
 }
@@ -366,7 +392,7 @@ function outcomeOf({ kept, meta, body }: ResultRow): Outcome {
 }
 
 /** The identity as it is stored. Another text would be cut at its first other character, and two operations share a row. */
-function bytes(id: string): Uint8Array {
+export function bytes(id: string): Uint8Array {
   const blob = Buffer.from(id, 'hex')
   if (blob.length !== 32 || id.length !== 64) throw new StoreDataError(`'${id}' is no identity: give 64 hexadecimal digits`)
   return blob

@@ -2,18 +2,42 @@ import { setImmediate as nextTurn, setTimeout as pause } from 'node:timers/promi
 import { durationMs, type Duration } from '../core/duration.ts'
 import { ClosedError, OptionsError, StoreOpenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../core/store.ts'
+import type { Bridge } from '../core/bridge.ts'
+import type {
+  AtomicStore,
+  Guarantee,
+  RecordFilter,
+  RecordPage,
+  RecordView,
+  TransactionRequest,
+  TransactionResult,
+} from '../core/store.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
-import { isLocked, openError, openFile, pragma, type SqliteDatabase, type SqliteDriver } from './sqlite-file.ts'
+import { checkBridge, transact } from './sqlite-atomic.ts'
+import { SqliteBridge } from './sqlite-bridge.ts'
+import {
+  IDENTITY,
+  isLocked,
+  named,
+  openBeside,
+  openError,
+  openFile,
+  pragma,
+  type SqliteDatabase,
+  type SqliteDriver,
+} from './sqlite-file.ts'
 import { TransactionQueue } from './sqlite-queue.ts'
 import { SqliteRecords } from './sqlite-records.ts'
 
 export type { SqliteDatabase, SqliteDriver, SqliteStatement, SqliteValue } from './sqlite-file.ts'
 
-/** Options of the SQLite store. */
-export interface SqliteOptions {
+/**
+ * Options of the SQLite store.
+ * @template Database what the work of a transaction gets: a connection of the driver's
+ */
+export interface SqliteOptions<Database extends SqliteDatabase = SqliteDatabase> {
   /** The class of the database: better-sqlite3's `Database`, for example. @default `DatabaseSync` of `node:sqlite` */
-  readonly driver?: SqliteDriver
+  readonly driver?: SqliteDriver<Database>
   /** Prefix of the tables' names: letters, digits and `_`, at most 40. @default 'onceward' */
   readonly table?: string
   /** `never`: `open` creates nothing, and when the tables are missing its error shows the SQL to run. @default 'auto' */
@@ -29,7 +53,10 @@ export interface SqliteOptions {
  * @param path the file, created when missing; `':memory:'` keeps the records in the process
  * @throws OptionsError
  */
-export function sqlite(path: string, options: SqliteOptions = {}): Store {
+export function sqlite<Database extends SqliteDatabase = SqliteDatabase>(
+  path: string,
+  options: SqliteOptions<Database> = {},
+): AtomicStore<Database> {
   return new SqliteStore(path, options)
 }
 
@@ -41,12 +68,13 @@ interface OpenFile {
 }
 
 /** One connection to one file, on this thread: what a call does there takes less time than sending it to another thread. */
-class SqliteStore implements Store {
+class SqliteStore<Database extends SqliteDatabase> implements AtomicStore<Database> {
   readonly name = 'sqlite'
   readonly synchronous = true
   guarantee: Guarantee = { tier: 'best-effort', reason: 'the file has not been opened' }
   readonly #path: string
-  readonly #driver: SqliteDriver | undefined
+  readonly bridge: SqliteBridge<Database>
+  #driver: SqliteDriver<Database> | undefined
   readonly #table: string
   readonly #migrate: 'auto' | 'never'
   readonly #busyTimeoutMs: number
@@ -57,7 +85,7 @@ class SqliteStore implements Store {
   readonly #sliced = new Set<Promise<void>>()
   #isClosed = false
 
-  constructor(path: string, options: SqliteOptions) {
+  constructor(path: string, options: SqliteOptions<Database>) {
     checkOptions(path, options)
     const { driver, table = 'onceward', migrate = 'auto', busyTimeout = limits.storeTimeoutMs, clockOffsetMs = () => 0 } = options
     this.#path = path
@@ -66,6 +94,7 @@ class SqliteStore implements Store {
     this.#migrate = migrate
     this.#busyTimeoutMs = durationMs('busyTimeout', busyTimeout)
     this.#now = () => Date.now() + clockOffsetMs()
+    this.bridge = new SqliteBridge({ open: () => this.#beside(), busyTimeoutMs: this.#busyTimeoutMs })
   }
 
   async open(): Promise<void> {
@@ -134,6 +163,17 @@ class SqliteStore implements Store {
     return touched
   }
 
+  async transaction<Tx>(request: TransactionRequest<Tx>): Promise<TransactionResult> {
+    this.#opened()
+    return transact(request, { table: this.#table, now: this.#now })
+  }
+
+  async check<Tx>(bridge: Bridge<Tx>): Promise<void> {
+    const { queue, database } = this.#opened()
+    const row = await queue.read(() => database.prepare(named(IDENTITY, this.#table)).get() as { identity: string })
+    await checkBridge(bridge, { table: this.#table, now: this.#now }, row.identity)
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     // What failed to open is closed already, and its caller has been told.
@@ -142,7 +182,7 @@ class SqliteStore implements Store {
     this.#file = undefined
     if (file === undefined) return
     // Whatever fails there is told to its own caller.
-    await Promise.allSettled(this.#sliced)
+    await Promise.allSettled([...this.#sliced, this.bridge.close()])
     await file.queue.read(() => undefined).catch(() => undefined)
     file.database.close()
   }
@@ -164,14 +204,23 @@ class SqliteStore implements Store {
     return this.#file
   }
 
+  /** A connection of the transactions' own. */
+  #beside(): Database {
+    if (this.#driver === undefined) throw new StoreOpenError('the SQLite store is not open; nothing was done: call open() first')
+    return openBeside(this.#driver, this.#path)
+  }
+
   /** Another process may have the file locked for a moment, as when it creates the same tables. */
   async #open(): Promise<void> {
-    const driver = this.#driver ?? (await nodeDriver())
+    // Where none is given, the work of a transaction gets what the type says that every driver has.
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
+    this.#driver ??= (await nodeDriver()) as SqliteDriver<Database>
+    const driver = this.#driver
     const deadline = performance.now() + this.#busyTimeoutMs
     while (!this.#openedWith(driver, performance.now() >= deadline)) await pause(2 + Math.random() * 8)
   }
 
-  #openedWith(driver: SqliteDriver, isLastTry: boolean): boolean {
+  #openedWith(driver: SqliteDriver<Database>, isLastTry: boolean): boolean {
     if (this.#isClosed) throw new ClosedError()
     try {
       this.#file = openFile({ driver, path: this.#path, table: this.#table, migrate: this.#migrate }, (database) => {
@@ -201,7 +250,10 @@ async function sliceAfterSlice(slice: () => Promise<boolean>): Promise<void> {
   while (await slice()) await nextTurn()
 }
 
-function checkOptions(path: unknown, { driver, table = 'onceward', migrate = 'auto' }: SqliteOptions): void {
+function checkOptions(
+  path: unknown,
+  { driver, table = 'onceward', migrate = 'auto' }: Pick<SqliteOptions, 'table' | 'migrate'> & { driver?: unknown },
+): void {
   if (typeof path !== 'string' || path === '' || path.includes('\0'))
     throw new OptionsError(`path must be a file's path, not ${JSON.stringify(path)}: give one such as 'onceward.db'`)
   if (driver !== undefined && typeof driver !== 'function')

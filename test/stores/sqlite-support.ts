@@ -102,13 +102,15 @@ function sha256(text: string): string {
 /** What a test sees of a connection, and where it puts a stick between its spokes. */
 export interface Tap {
   /** Called with the text of every statement before it runs; what it throws the statement throws. */
-  readonly before: (sql: string) => void
+  readonly before?: (sql: string) => void
+  /** Told of a statement that was executed, and may fail it. */
+  readonly after?: (sql: string) => void
   /** Called with the connection itself. */
   readonly opened?: (database: SqliteDatabase) => void
 }
 
 /** The driver, with every statement told to the tap. */
-export function tapped(driver: SqliteDriver, { before, opened: toldOf }: Tap): SqliteDriver {
+export function tapped(driver: SqliteDriver, { before, after, opened: toldOf }: Tap): SqliteDriver {
   return class implements SqliteDatabase {
     readonly #database: SqliteDatabase
     constructor(path: string) {
@@ -116,15 +118,17 @@ export function tapped(driver: SqliteDriver, { before, opened: toldOf }: Tap): S
       toldOf?.(this.#database)
     }
     exec(sql: string): unknown {
-      before(sql)
-      return this.#database.exec(sql)
+      before?.(sql)
+      const result = this.#database.exec(sql)
+      after?.(sql)
+      return result
     }
     prepare(sql: string): ReturnType<SqliteDatabase['prepare']> {
       const statement = this.#database.prepare(sql)
       const told =
         <Result>(call: (...values: SqliteValue[]) => Result) =>
         (...values: SqliteValue[]): Result => {
-          before(sql)
+          before?.(sql)
           return call.apply(statement, values)
         }
       return { run: told(statement.run), get: told(statement.get), all: told(statement.all) }
