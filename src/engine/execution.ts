@@ -1,46 +1,13 @@
 import { limits } from '../core/limits.ts'
 import { NestedRunError, StoreFullError, StoreUnavailableError, UncertainError } from '../core/errors.ts'
-import { busy, type Flight, type FlightCall, type Flights } from './flights.ts'
+import { busy, type Flight } from './flights.ts'
 import { outcomeBytes, notKept } from '../core/outcome.ts'
 import { Waiting, pause } from './waiting.ts'
+import type { Call, ExecutionContext } from './context.ts'
 import type { Ending, ExecuteResult } from './once.ts'
-import type { AsyncContext, Platform } from './platform.ts'
 import type { Claim, ClaimResult, SettleResult } from '../core/transitions.ts'
-import type { Claimed, Inside, LeasedAttempt, Leases } from './leases.ts'
-import type { Operation } from '../core/operation.ts'
-import type { OncewardEvent } from './events.ts'
+import type { Claimed, Inside, LeasedAttempt } from './leases.ts'
 import type { Outcome } from '../core/record.ts'
-import type { Policy } from '../core/policy.ts'
-import type { StoreCalls } from './store-calls.ts'
-
-/** One call to run an operation. */
-export interface Call extends FlightCall {
-  readonly id: string
-  readonly operation: Operation
-  readonly policy: Policy
-  /** When it was made, by the monotonic clock. Milliseconds. */
-  readonly startedAt: number
-}
-
-/** An event about a call, but for what every such event bears. */
-export type CallEvent = OncewardEvent extends infer Event
-  ? Event extends { readonly scopeDigest: string }
-    ? Omit<Event, 'scopeDigest' | 'name' | 'key' | 'durationMs'>
-    : never
-  : never
-
-/** What executions share in a process. */
-export interface ExecutionContext {
-  readonly calls: StoreCalls
-  readonly leases: Leases
-  readonly flights: Flights
-  readonly platform: Platform
-  /** The attempt inside which a piece of code runs. */
-  readonly inside: AsyncContext<Inside>
-  readonly leaseMs: number
-  readonly outcomeBytesMax: number
-  readonly emit: (call: Call, event: CallEvent) => void
-}
 
 type Work = (attempt: LeasedAttempt) => Promise<Ending>
 

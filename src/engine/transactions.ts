@@ -1,7 +1,8 @@
 import { limits } from '../core/limits.ts'
 import { StoreUnavailableError, TransactionTimeoutError } from '../core/errors.ts'
 import { Waiting } from './waiting.ts'
-import { claimOf, fitted, fly, land, tell, withoutRunning, type Call, type ExecutionContext } from './execution.ts'
+import { claimOf, fitted, fly, land, tell, withoutRunning } from './execution.ts'
+import type { Call, ExecutionContext } from './context.ts'
 import type { AtomicStore, TransactionEnding, TransactionResult } from '../core/store.ts'
 import type { Bridge } from '../core/bridge.ts'
 import type { ExecuteResult, TransactionAttempt } from './once.ts'
@@ -91,16 +92,13 @@ class Transacting<Tx> {
   }
 
   #ended(result: Exclude<TransactionResult, { state: 'conflict' }>, ending: TransactionEnding | undefined): ExecuteResult {
-    switch (result.state) {
-      case 'committed':
-        if (ending === undefined || ending.state === 'forget') throw new Error('a transaction was committed without an outcome')
-        this.#context.emit(this.#call, { type: 'completed', attempt: 1, kept: ending.outcome.kept })
-        return { state: 'completed', outcome: ending.outcome, replayed: false, settled: true }
-      case 'forgotten':
-        return { state: 'interrupted' }
-      case 'completed':
-        if (this.#isAmbiguous) return { ...result, replayed: false, settled: true }
+    if (result.state === 'forgotten') return { state: 'interrupted' }
+    if (result.state === 'committed') {
+      if (ending === undefined || ending.state === 'forget') throw new Error('a transaction was committed without an outcome')
+      this.#context.emit(this.#call, { type: 'completed', attempt: 1, kept: ending.outcome.kept })
+      return { state: 'completed', outcome: ending.outcome, replayed: false, settled: true }
     }
+    if (result.state === 'completed' && this.#isAmbiguous) return { ...result, replayed: false, settled: true }
     const found = withoutRunning(result)
     tell(this.#context, this.#call, found)
     return found

@@ -1,5 +1,5 @@
 import { limits } from '../core/limits.ts'
-import type { Call, ExecutionContext } from './execution.ts'
+import type { Call, ExecutionContext } from './context.ts'
 import type { Flight } from './flights.ts'
 import type { Store } from '../core/store.ts'
 

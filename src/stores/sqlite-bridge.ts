@@ -49,11 +49,8 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
     this.#statements.set(tx, known)
     const statement = known.get(sql) ?? tx.prepare(sql)
     known.set(sql, statement)
-    // What the store binds is of these types.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const values = parameters as readonly SqliteValue[]
     if (!/^\s*SELECT/.test(sql)) return [{ changes: Number(statement.run(...values).changes) }]
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return statement.all(...values) as Readonly<Record<string, unknown>>[]
   }
 

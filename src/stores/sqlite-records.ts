@@ -76,13 +76,16 @@ UPDATE "onceward" SET state = 'tombstone', kept = NULL, meta = NULL, body = NULL
 
 const SWEEP_LATER = `UPDATE "onceward" SET sweep_at = ? WHERE rowid = ?`
 
+/** Removes what was read, as above. */
 export const DELETE_RECORD = `DELETE FROM "onceward" WHERE rowid = ?`
 
+/** A record's steps, in their order. */
 export const SELECT_STEPS = `
 SELECT CAST(name AS BLOB) AS name, kept, CAST(meta AS BLOB) AS meta, body FROM "onceward_steps" WHERE id = ? ORDER BY position`
 
 const INSERT_STEP = `INSERT INTO "onceward_steps" (id, position, name, kept, meta, body) VALUES (?, ?, ?, ?, ?, ?)`
 
+/** All steps of a record. */
 export const DELETE_STEPS = `DELETE FROM "onceward_steps" WHERE id = ?`
 
 /** The columns of an outcome, or of a step's result. */

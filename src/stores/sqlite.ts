@@ -213,7 +213,6 @@ class SqliteStore<Database extends SqliteDatabase> implements AtomicStore<Databa
   /** Another process may have the file locked for a moment, as when it creates the same tables. */
   async #open(): Promise<void> {
     // Where none is given, the work of a transaction gets what the type says that every driver has.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     this.#driver ??= (await nodeDriver()) as SqliteDriver<Database>
     const driver = this.#driver
     const deadline = performance.now() + this.#busyTimeoutMs

@@ -23,6 +23,7 @@ const examples: errors.OncewardError[] = [
   new errors.StoreFullError('x'),
   new errors.StoreOpenError('x'),
   new errors.StoreUnavailableError(new Error('x')),
+  new errors.TransactionTimeoutError(5),
   new errors.UncertainError('x'),
 ]
 

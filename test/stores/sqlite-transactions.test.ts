@@ -261,7 +261,7 @@ for (const { name, driver } of drivers)
       const elsewhere = newFile(t)
       await shopOn(t, elsewhere, { driver })
       const other = sqlite(elsewhere, { driver })
-      const once = onceward({ store: sqlite(file, { driver }), transactions: other.bridge as Bridge<SqliteDatabase> })
+      const once = onceward({ store: sqlite(file, { driver }), transactions: other.bridge })
       await assert.rejects(once.open(), {
         code: 'options_invalid',
         message: /bridge 'sqlite' does not lead to the store's own database/,

@@ -112,11 +112,12 @@ async function medianLagMs(subject: Subject, round: number): Promise<number> {
 
 async function lagMs(subject: Subject, key: string): Promise<number> {
   const answeredAt = async (): Promise<number> => {
-    await subject.ask({ path: '/slow?ms=150', key })
+    await subject.ask({ path: '/slow?ms=300', key })
     return performance.now()
   }
   const first = answeredAt()
-  await sleep(50)
+  // Twice what a waiter may take: who is not made to wait, but run, is as much later.
+  await sleep(100)
   const second = answeredAt()
   return Math.abs((await second) - (await first))
 }

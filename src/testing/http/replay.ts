@@ -108,17 +108,17 @@ export const replayBehaviours: readonly Behaviour[] = [
 
   safety('a client that goes away while the handler runs finds its outcome', [], async (subject) => {
     const gone = new AbortController()
-    const question = { path: '/slow?ms=300', key: 'k1' }
+    const question = { path: '/slow?ms=1200', key: 'k1' }
     const lost = fetch(`${subject.url}${question.path}`, {
       method: 'POST',
       headers: { 'idempotency-key': 'k1' },
       signal: gone.signal,
     })
-    await sleep(100)
+    await sleep(600)
     gone.abort()
     await assert.rejects(lost)
     const answer = await subject.ask(question)
-    assert.equal(answer.text, 'slept:300 effect:1')
+    assert.equal(answer.text, 'slept:1200 effect:1')
     assert.ok(isReplay(answer))
     assert.equal(await subject.effects(), 1)
   }),

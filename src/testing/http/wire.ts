@@ -49,7 +49,8 @@ export const wireBehaviours: readonly Behaviour[] = [
   ),
 
   courtesy('a client of HTTP/1.0 has answers that it can read', [], async (subject) => {
-    const question = (path: string): string => `POST ${path} HTTP/1.0\r\nIdempotency-Key: k1\r\nContent-Length: 0\r\n\r\n`
+    const question = (path: string): string =>
+      `POST ${path} HTTP/1.0\r\nHost: fixture\r\nIdempotency-Key: k1\r\nContent-Length: 0\r\n\r\n`
     const [first, second] = [await sendRaw(subject.url, question('/binary')), await sendRaw(subject.url, question('/binary'))]
     for (const answer of [first, second]) {
       assert.doesNotMatch(answer, /\r\ntransfer-encoding:/i)
