@@ -3,11 +3,12 @@ import { checkedResponse, headOf, ownResponse, unreadBody, type Dress } from './
 import { endOfTurn } from './fetch-runtime.ts'
 import { FetchOutlet } from './fetch-outlet.ts'
 import { isBytes } from '../core/bytes.ts'
+import { streamRefused } from './transactional.ts'
 import type { Ending } from '../engine/once.ts'
 import type { HttpPolicy } from './policy.ts'
 
 /** What the capture of an answer goes by. */
-export type FetchCapturePolicy = Pick<HttpPolicy<never>, 'stores' | 'unreplayed' | 'heldBytesMax' | 'outcomeBytesMax'>
+export type FetchCapturePolicy = Pick<HttpPolicy<never>, 'flows' | 'stores' | 'unreplayed' | 'heldBytesMax' | 'outcomeBytesMax'>
 
 /**
  * Captures the Response that a handler gives, and holds its end back until it is settled. A body that is there in one turn and within
@@ -22,6 +23,7 @@ export class FetchCapture {
   #own: Response | undefined
   #outlet = new FetchOutlet(null)
   #hasEnded = false
+  #refusal: Error | undefined
 
   /** @param give called with the handler's own answer, as soon as it may go out */
   constructor(policy: FetchCapturePolicy, dress: Dress, give: (response: Response) => void) {
@@ -68,24 +70,29 @@ export class FetchCapture {
     const { heldBytesMax } = this.#policy
     if (!this.isMuted) this.#outlet = new FetchOutlet(own.headers.get('content-length'))
     // The client of a stream waits for it.
-    endOfTurn(() => this.#flow(own))
+    endOfTurn(() => this.#flow(own, reader))
     const reader = body.getReader()
     try {
       for (let read = await reader.read(); !read.done; read = await reader.read()) {
         const chunk = checkedChunk(read.value)
         this.#copy.add(this.#copied(chunk))
         this.#outlet.add(this.#copied(chunk))
-        if (this.#outlet.bytesPending > heldBytesMax) this.#flow(own)
+        if (this.#outlet.bytesPending > heldBytesMax) this.#flow(own, reader)
         if (this.#copy.isOver) await this.#outlet.room()
       }
     } finally {
       // What is held now stays held, whether all of it came or it broke off.
       this.#hasEnded = true
     }
+    if (this.#refusal !== undefined) throw this.#refusal
   }
 
-  #flow(own: Response): void {
-    if (!this.#hasEnded && this.#outlet.mode === 'held') this.#give(ownResponse(own, this.#outlet.flow(), this.#dress))
+  #flow(own: Response, reader: ReadableStreamDefaultReader<unknown>): void {
+    if (this.#hasEnded || this.#outlet.mode !== 'held') return
+    if (this.#policy.flows) return this.#give(ownResponse(own, this.#outlet.flow(), this.#dress))
+    this.#refusal = streamRefused()
+    // Its reading ends here, and that it is refused is told there.
+    reader.cancel(this.#refusal).catch(() => {})
   }
 
   /**

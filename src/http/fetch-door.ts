@@ -92,7 +92,7 @@ export class FetchDoor<Asked extends object> {
 
   async #conclude(exchange: FetchExchange<Asked>, request: ExecuteRequest, execution: Execution): Promise<void> {
     try {
-      const result = await this.#policy.once.execute(request, (attempt) => this.#attempt(exchange, execution, attempt))
+      const result = await this.#policy.execute(request, (attempt) => this.#attempt(exchange, execution, attempt))
       if (result.state === 'interrupted' || (result.state === 'completed' && !result.replayed)) execution.capture.release()
       else replace(execution, answerTo(this.#policy, result))
     } catch (error) {

@@ -6,13 +6,17 @@ import { isCutHere, keepOpen, letClose, markEnded, markOpen, unrender } from './
 import { isWrapped, patch, type Interceptor, type Originals } from './node-patch.ts'
 import { later, Outlet, type Callback, type Chunk } from './node-outlet.ts'
 import { encodeUnkept, type Answer, type AnswerHead } from './answer.ts'
+import { streamRefused } from './transactional.ts'
 import type { Ending } from '../engine/once.ts'
 import type { Outcome } from '../core/record.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { NodeHeader, NodeResponse } from './node-types.ts'
 
 /** What the capture of an answer goes by. */
-export interface CapturePolicy extends Pick<HttpPolicy<never>, 'stores' | 'unreplayed' | 'heldBytesMax' | 'outcomeBytesMax'> {
+export interface CapturePolicy extends Pick<
+  HttpPolicy<never>,
+  'flows' | 'stores' | 'unreplayed' | 'heldBytesMax' | 'outcomeBytesMax'
+> {
   /** Told of what no caller can be told of. */
   readonly report: (error: unknown) => void
 }
@@ -65,7 +69,8 @@ export class Capture implements Interceptor {
     this.#before = response.getHeaders()
     this.#isWrapped = isWrapped(response)
     this.#originals = patch(response, this)
-    this.#outlet = new Outlet(response, this.#originals, policy.heldBytesMax)
+    const refused = policy.flows ? undefined : () => void this.fail(streamRefused())
+    this.#outlet = new Outlet(response, this.#originals, { heldBytesMax: policy.heldBytesMax, refused })
   }
 
   /** The handler has ended its answer. */

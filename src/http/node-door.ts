@@ -76,7 +76,7 @@ export class NodeDoor<Request extends object> {
   async #execute(exchange: NodeExchange<Request>, request: ExecuteRequest): Promise<void> {
     let capture: Capture | undefined
     try {
-      const result = await this.#policy.once.execute(request, (attempt) => {
+      const result = await this.#policy.execute(request, (attempt) => {
         // A handler that began now would find another body than the one that was compared, and its outcome would stand for that one.
         if (exchange.call.isGone) return Promise.resolve<Ending>({ state: 'release' })
         capture = new Capture(exchange.response, this.#capture)

@@ -18,11 +18,19 @@ export interface Chunk {
  */
 export type OutletMode = 'held' | 'flowing' | 'muted'
 
+/** What an outlet goes by. */
+export interface OutletOptions {
+  readonly heldBytesMax: number
+  /** Told of an answer that cannot be held back to its end, where no part of one may go out before that. */
+  readonly refused: (() => void) | undefined
+}
+
 /** Passes an answer on, or holds it back: a small one that comes in one go as a whole, any other but for its end. */
 export class Outlet {
   readonly #response: NodeResponse
   readonly #originals: Originals
   readonly #heldBytesMax: number
+  readonly #refused: (() => void) | undefined
   #mode: OutletMode = 'held'
   #lengthDeclared = Infinity
   #bytesPassed = 0
@@ -33,10 +41,11 @@ export class Outlet {
   #isStopped = false
 
   /** @param originals the response's own methods */
-  constructor(response: NodeResponse, originals: Originals, heldBytesMax: number) {
+  constructor(response: NodeResponse, originals: Originals, { heldBytesMax, refused }: OutletOptions) {
     this.#response = response
     this.#originals = originals
     this.#heldBytesMax = heldBytesMax
+    this.#refused = refused
   }
 
   /** Where the answer stands. */
@@ -102,6 +111,10 @@ export class Outlet {
   }
 
   #flow(): boolean {
+    if (this.#refused !== undefined) {
+      this.#refused()
+      return true
+    }
     this.#mode = 'flowing'
     const chunks = this.#pending
     this.#pending = []

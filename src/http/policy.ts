@@ -2,8 +2,9 @@ import { durationMs } from '../core/duration.ts'
 import { limits } from '../core/limits.ts'
 import { operationDefaults, operationSettings } from '../engine/options.ts'
 import { OptionsError } from '../core/errors.ts'
+import { transactional } from './transactional.ts'
 import { unreplayedHeaders, type HeaderNames } from './unreplayed-headers.ts'
-import type { Once, OperationOptions } from '../engine/once.ts'
+import type { AtomicOnce, Once, OperationOptions } from '../engine/once.ts'
 import type { Sha256 } from '../core/operation.ts'
 
 /** A part of a request that tells a retry from a reuse of the key. Method and path always do. */
@@ -12,7 +13,13 @@ export type FingerprintPart = 'query' | 'mediaType' | 'body'
 /** Options of the HTTP door, the same for every framework. `Request` is the framework's. */
 export interface HttpOptions<Request> extends Omit<OperationOptions, 'signal'> {
   /** What `onceward()` returned. */
-  readonly once: Pick<Once, 'execute' | 'sha256' | 'waitMs'>
+  readonly once: Pick<Once, 'execute' | 'sha256' | 'waitMs'> & Partial<Pick<AtomicOnce<unknown>, 'executeTransaction'>>
+  /**
+   * Runs the handler in a transaction of the store, which `once.current()` gives it: what it answers with 2xx or 3xx is committed together
+   * with the record, with 4xx it is rolled back and the answer remembered, else rolled back and forgotten. Its answer must come in one
+   * piece. @default false
+   */
+  readonly transaction?: boolean
   /**
    * Whose key it is: tenant, account or principal, from what your authentication found out before this layer. Two scopes never see
    * each other's answers. `everyone` and `byAuthorization({ secret })` are presets; the digest is for such as them.
@@ -53,7 +60,10 @@ export interface HttpOptions<Request> extends Omit<OperationOptions, 'signal'> {
 
 /** The options, complete. Times are milliseconds. */
 export interface HttpPolicy<Request> {
-  readonly once: Pick<Once, 'execute' | 'sha256' | 'waitMs'>
+  readonly once: Pick<Once, 'sha256' | 'waitMs'>
+  readonly execute: Once['execute']
+  /** Whether a part of an answer may go out before it is settled. */
+  readonly flows: boolean
   readonly scope: (request: Request, sha256: Sha256) => string | Promise<string>
   readonly required: boolean
   readonly methods: ReadonlySet<string>
@@ -81,6 +91,7 @@ const defaults = {
   methods: ['POST', 'PATCH'],
   header: 'Idempotency-Key',
   strict: false,
+  transaction: false,
   stores: (status: number): boolean => status < 500 && status !== 408 && status !== 425 && status !== 429,
   fingerprint: ['query', 'mediaType', 'body'],
   mismatchStatus: 422,
@@ -94,6 +105,7 @@ const defaults = {
 
 const optionNames: Readonly<Record<keyof HttpOptions<never>, true>> = {
   once: true,
+  transaction: true,
   scope: true,
   required: true,
   methods: true,
@@ -130,8 +142,13 @@ export function policyOf<Request>(options: HttpOptions<Request>): HttpPolicy<Req
   checkOnce(options.once)
   checkFunctions(options)
   const header = headerName('header', options.header ?? defaults.header)
+  const isAtomic = flag('transaction', options.transaction ?? defaults.transaction)
+  const outcomeBytesMax = bytes('outcomeBytesMax', options.outcomeBytesMax ?? defaults.outcomeBytesMax)
+  const heldBytesMax = bytes('heldBytesMax', options.heldBytesMax ?? defaults.heldBytesMax)
   return {
     once: options.once,
+    execute: isAtomic ? transactional(atomicOnce(options.once)) : (request, work) => options.once.execute(request, work),
+    flows: !isAtomic,
     scope: options.scope,
     required: flag('required', options.required ?? defaults.required),
     methods: methodSet(options.methods ?? defaults.methods),
@@ -144,8 +161,9 @@ export function policyOf<Request>(options: HttpOptions<Request>): HttpPolicy<Req
     earlyData: oneOf('earlyData', options.earlyData ?? defaults.earlyData, ['refuse', 'accept']),
     storeDown: oneOf('storeDown', options.storeDown ?? defaults.storeDown, ['refuse', 'run']),
     requestBytesMax: bytes('requestBytesMax', options.requestBytesMax ?? defaults.requestBytesMax),
-    heldBytesMax: bytes('heldBytesMax', options.heldBytesMax ?? defaults.heldBytesMax),
-    outcomeBytesMax: bytes('outcomeBytesMax', options.outcomeBytesMax ?? defaults.outcomeBytesMax),
+    // All of an answer waits for the commit.
+    heldBytesMax: isAtomic ? Math.max(heldBytesMax, outcomeBytesMax) : heldBytesMax,
+    outcomeBytesMax,
     unreplayed: unreplayedHeaders([header, ...headerNames(options.notReplayed ?? defaults.notReplayed)]),
     onError: options.onError,
     operation: operationOf(options),
@@ -176,6 +194,12 @@ function checkNames(options: unknown): void {
 function checkOnce(once: unknown): void {
   if (typeof once !== 'object' || once === null || !('execute' in once))
     throw new OptionsError('once must be given: what onceward({ store }) returned')
+}
+
+function atomicOnce(once: HttpOptions<never>['once']): Pick<AtomicOnce<unknown>, 'executeTransaction'> {
+  const { executeTransaction } = once
+  if (executeTransaction !== undefined) return { executeTransaction: executeTransaction.bind(once) }
+  throw new OptionsError('transaction: true needs what onceward() returned as once, on a store that can be atomic')
 }
 
 function checkFunctions({ scope, stores, onError }: HttpOptions<never>): void {
