@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import { Child } from './child.ts'
+import { startDurableRedis, type DurableRedis } from './durable-redis.ts'
 import { fingerprintCpu } from './fingerprint.ts'
 import { cpuPerOperation, interleaved, median, perSecond, type Sample } from './measure.ts'
-import { startDurableRedis, type PrivateRedis } from './redis.ts'
 import { short, target, type Bench, type Report, type Scale, type Target } from './report.ts'
 import { withDirectory } from './scratch.ts'
 import { ServerUnderLoad, type Served } from './served.ts'
@@ -16,7 +16,7 @@ import type { ServerApi } from './servers/serve.ts'
 /** What the doors for Fastify and Hono cost, what large answers and fingerprints do, and where other libraries stand. */
 export const http: Bench = {
   name: 'http',
-  title: `Fastify and Hono with Onceward on SQLite (synchronous=FULL) against bare, and other libraries on Redis, ${callers} connections, POST of 50 bytes of JSON`,
+  title: `Fastify and Hono with Onceward on SQLite (synchronous=FULL) against bare, and beside other libraries on Redis, ${callers} connections, POST of 50 bytes of JSON`,
   run: (scale) => withDirectory((directory) => measure(scale, directory)),
 }
 
@@ -31,7 +31,7 @@ interface Sizes {
 }
 
 const sizes: Readonly<Record<Scale, Sizes>> = {
-  full: { requests: 2_000, warmUp: 4, measured: 11, streamBytes: 104_857_600, streams: 5, fingerprints: 20_000 },
+  full: { requests: 2_000, warmUp: 3, measured: 7, streamBytes: 104_857_600, streams: 5, fingerprints: 20_000 },
   quick: { requests: 200, warmUp: 0, measured: 2, streamBytes: 16_777_216, streams: 1, fingerprints: 1_000 },
 }
 
@@ -42,6 +42,8 @@ type Turn = Contestant | `${Contestant}-replays` | Library
 interface Numbers {
   readonly perSecond: number
   readonly cpu: number
+  /** Of the store's process, where it has one of its own. Microseconds a request. */
+  readonly storeCpu?: number
   readonly served?: Served
 }
 
@@ -66,6 +68,7 @@ const rows: readonly Row[] = [
   { title: 'Hono, Onceward, replays', turn: 'hono-onceward-replays', first: 'hono' },
   { title: 'Express, bare', turn: 'express' },
   { title: 'Express, Onceward', turn: 'express-onceward', first: 'express' },
+  { title: 'Express, Onceward on Redis', turn: 'express-redis-onceward', first: 'express', redis: true },
   { title: 'Express, @node-idempotency/core', turn: 'node-idempotency', first: 'express', redis: true },
   { title: 'Express, express-idempotency', turn: 'express-idempotency', first: 'express', redis: true },
   { title: 'a function, Onceward', turn: 'onceward' },
@@ -77,7 +80,7 @@ async function measure(scale: Scale, directory: string): Promise<Report> {
   const fingerprints = await fingerprintCpu(size, size.fingerprints)
   const streams: StreamMemory[] = []
   for (let round = 0; round < size.streams; round += 1) streams.push(await streamMemory(size.streamBytes, { directory, round }))
-  const redis = await startDurableRedis(directory)
+  const redis = await startDurableRedis()
   try {
     const rounds = await raced(size, { directory, redis })
     return {
@@ -90,41 +93,62 @@ async function measure(scale: Scale, directory: string): Promise<Report> {
   }
 }
 
-async function raced(
-  size: Sizes,
-  { directory, redis }: { directory: string; redis: PrivateRedis | undefined },
-): Promise<readonly Round[]> {
+type Run = (round: number) => Promise<Numbers>
+
+interface Surroundings {
+  readonly directory: string
+  readonly redis: DurableRedis | undefined
+}
+
+async function raced(size: Sizes, { directory, redis }: Surroundings): Promise<readonly Round[]> {
   const load = new Child<LoadApi>('load')
   const stops: (() => Promise<void>)[] = [() => load.stop()]
-  const turns: Partial<Record<Turn, (round: number) => Promise<Numbers>>> = {}
+  const turns: Partial<Record<Turn, Run>> = {}
+  const started = <Api extends ServerApi | FunctionApi>(child: Child<Api>): Child<Api> => {
+    stops.push(() => child.stop())
+    return child
+  }
   try {
     for (const { turn, redis: needed } of rows) {
       const place = needed === true ? redis?.url : join(directory, `${turn}.db`)
       if (place === undefined || isReplays(turn)) continue
-      if (isLibrary(turn)) {
-        const child = new Child<FunctionApi>('function', turn, place)
-        stops.push(() => child.stop())
-        turns[turn] = await functionTurn(child, size.requests)
-        continue
-      }
-      const server = new ServerUnderLoad(new Child<ServerApi>('http', turn, place), { load, requests: size.requests })
-      stops.push(() => server.stop())
-      turns[turn] = async (round) => numbersOf(await server.send(round + 1))
-      if (isBare(turn)) continue
-      // The series that the first round replays; for competitors it shows that they have their replays.
-      await server.send(0)
-      await server.checkReplay(0, needed !== true)
-      await server.replay(0)
-      if (turn === 'fastify-onceward' || turn === 'hono-onceward')
-        turns[`${turn}-replays`] = async (round) => numbersOf(await server.replay(round))
+      const run = isLibrary(turn)
+        ? await functionTurn(started(new Child<FunctionApi>('function', turn, place)), size.requests)
+        : await serverTurn(
+            turn,
+            new ServerUnderLoad(started(new Child<ServerApi>('http', turn, place)), { load, ...size }),
+            turns,
+          )
+      turns[turn] = needed === true && redis !== undefined ? weighed(run, redis, size.requests) : run
     }
-    return await interleaved<Turn, Numbers>(size, turns as Record<Turn, (round: number) => Promise<Numbers>>)
+    return await interleaved<Turn, Numbers>(size, turns as Record<Turn, Run>)
   } finally {
     await Promise.all(stops.map((stop) => stop()))
   }
 }
 
-async function functionTurn(child: Child<FunctionApi>, operations: number): Promise<(round: number) => Promise<Numbers>> {
+async function serverTurn(turn: Contestant, server: ServerUnderLoad, turns: Partial<Record<Turn, Run>>): Promise<Run> {
+  if (!isBare(turn)) {
+    // The series that the first round replays; for all it shows that they have their replays.
+    await server.send(0)
+    await server.checkReplay(0, turn.endsWith('-onceward'))
+    await server.replay(0)
+  }
+  if (turn === 'fastify-onceward' || turn === 'hono-onceward')
+    turns[`${turn}-replays`] = async (round) => numbersOf(await server.replay(round))
+  return async (round) => numbersOf(await server.send(round + 1))
+}
+
+/** The same, with what it costs Redis. */
+function weighed(run: Run, redis: DurableRedis, requests: number): Run {
+  return async (round) => {
+    const before = await redis.cpuUs()
+    const numbers = await run(round)
+    return { ...numbers, storeCpu: ((await redis.cpuUs()) - before) / requests }
+  }
+}
+
+async function functionTurn(child: Child<FunctionApi>, operations: number): Promise<Run> {
   const run = (series: number, replay: boolean): Promise<Sample> => child.ask('run', { series, operations, replay })
   await run(0, false)
   await run(0, true)
@@ -150,19 +174,19 @@ function isBare(turn: Contestant): boolean {
   return turn === 'fastify' || turn === 'hono' || turn === 'express'
 }
 
-function notesOn({ requests, measured }: Sizes, redis: PrivateRedis | undefined): string[] {
+function notesOn({ requests, measured }: Sizes, redis: DurableRedis | undefined): string[] {
   return [
     `${measured} rounds of ${requests} requests to each server, which is a process of its own, as is the load (autocannon);`,
     'every answer was 2xx, and every handler ran once for each of its keys; ratios are to the first of each group',
     redis === undefined
       ? 'the other libraries were not run: there is no redis-server in PATH'
-      : 'the other libraries on a Redis of their own with appendfsync always, whose CPU is not counted: what was acknowledged is on the disk, as with Onceward',
+      : 'the other libraries on a Redis of their own with appendfsync always: what it has acknowledged is on the disk, as with Onceward',
   ]
 }
 
 function tableOf(rounds: readonly Round[]): Report['table'] {
   return {
-    columns: ['', '/s', 'of the first', 'CPU µs', 'over the first', 'p50 ms', 'p99 ms', 'client CPU'],
+    columns: ['', '/s', 'of the first', 'CPU µs', 'over the first', 'its Redis', 'p50 ms', 'p99 ms', 'client CPU'],
     rows: rows.map((row) => cellsOf(row, rounds)),
   }
 }
@@ -180,6 +204,7 @@ function cellsOf({ title, turn, first }: Row, rounds: readonly Round[]): string[
     against((ours, theirs) => ours.perSecond / theirs.perSecond),
     own((numbers) => numbers.cpu),
     against((ours, theirs) => ours.cpu - theirs.cpu),
+    middle(rounds.flatMap((round) => round[turn]?.storeCpu ?? [])),
     network((served) => served.p50),
     network((served) => served.p99),
     network((served) => (served.clientCpuUs / served.wallMs) * 0.1) + (isLibrary(turn as Contestant | Library) ? '' : ' %'),
@@ -223,7 +248,10 @@ function targetsOf(rounds: readonly Round[]): Target[] {
     ]
   })
   const races = rows
-    .filter(({ turn, redis }) => redis === true && rounds.every((round) => round[turn] !== undefined))
+    .filter(
+      ({ turn, redis }) =>
+        redis === true && turn !== 'express-redis-onceward' && rounds.every((round) => round[turn] !== undefined),
+    )
     .map(({ title, turn: first }) => {
       const turn = first === 'powertools' ? 'onceward' : 'express-onceward'
       return target(`throughput, of ${title}`, compared(rounds, { turn, first, of: faster }), { atLeast: 1 })

@@ -4,10 +4,12 @@ import { createAdaptorServer } from '@hono/node-server'
 import express, { type Request, type RequestHandler } from 'express'
 import { fastify, type FastifyRequest } from 'fastify'
 import { Hono } from 'hono'
-import { onceward, type Once } from 'onceward'
+import { Redis } from 'ioredis'
+import { onceward, type Once, type Store } from 'onceward'
 import { idempotent as onExpress } from 'onceward/express'
 import { idempotent as onFastify } from 'onceward/fastify'
 import { idempotent as onHono } from 'onceward/hono'
+import { redis } from 'onceward/redis'
 import { sqlite } from 'onceward/sqlite'
 import { outcome } from '../work.ts'
 import { expressIdempotency, nodeIdempotency, type Guard } from './competitors.ts'
@@ -21,6 +23,7 @@ export type Contestant =
   | 'hono-onceward'
   | 'express'
   | 'express-onceward'
+  | 'express-redis-onceward'
   | 'node-idempotency'
   | 'express-idempotency'
 
@@ -54,6 +57,8 @@ async function serverOf(contestant: Contestant): Promise<Opened> {
       return { server: expressServer(), close: async () => {} }
     case 'express-onceward':
       return protectedBy(expressServer)
+    case 'express-redis-onceward':
+      return protectedBy(expressServer, redis(new Redis(place)))
     case 'node-idempotency':
       return guarded(await nodeIdempotency(place))
     case 'express-idempotency':
@@ -61,8 +66,8 @@ async function serverOf(contestant: Contestant): Promise<Opened> {
   }
 }
 
-async function protectedBy(serve: (once: Once) => Server | Promise<Server>): Promise<Opened> {
-  const once = onceward({ store: sqlite(place) })
+async function protectedBy(serve: (once: Once) => Server | Promise<Server>, store: Store = sqlite(place)): Promise<Opened> {
+  const once = onceward({ store })
   await once.open()
   return { server: await serve(once), close: () => once.close() }
 }
