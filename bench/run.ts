@@ -4,13 +4,14 @@
 // What is compared, and what came out: bench/README.md.
 import { cpus, loadavg } from 'node:os'
 import { express } from './express.ts'
+import { http } from './http.ts'
 import { million } from './million.ts'
 import { onceRun } from './once-run.ts'
 import { printed, type Bench, type Scale } from './report.ts'
 import { redisBench } from './redis.ts'
 import { sqliteBench } from './sqlite.ts'
 
-const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, express, million]
+const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, express, http, million]
 
 const words = process.argv.slice(2)
 const scale: Scale = words.includes('quick') ? 'quick' : 'full'
