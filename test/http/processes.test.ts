@@ -121,7 +121,7 @@ test('the fixture says in one line what is allowed, and ends with 2', async () =
     ['--store', 'redis://'],
     ['--store', 'mongodb://localhost'],
     ['--store', 'sqlite:'],
-    ['--atomic'],
+    ['--atomic', '--store', 'memory'],
     ['--profile', 'paypal'],
     ['--require-key', '--optional-key'],
     ['--port', '65536'],
