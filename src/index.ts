@@ -54,6 +54,8 @@ export type {
   Once,
   OperationOptions,
   Peek,
+  Reservation,
+  ReserveRequest,
   ResolveAs,
   RunRequest,
   StepOptions,

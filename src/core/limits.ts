@@ -70,6 +70,8 @@ export interface Limits {
   readonly sweepMs: number
   /** Pause after a sweep that found as much as it may remove: short, so that sweeping keeps up with 10,000 records a second. Milliseconds. */
   readonly sweepFullMs: number
+  /** How long a reservation stands without a commit. Milliseconds. */
+  readonly holdMs: number
   /** How long the work of a transaction may take: well below the lease, since on SQLite everybody's renewals wait behind it. Milliseconds. */
   readonly transactionMs: number
   /** Transactions in a row that one call makes, where the database rolls them back or does not answer. */
@@ -119,6 +121,7 @@ export const limits: Limits = {
   sweepBatch: 200,
   sweepMs: 1_000,
   sweepFullMs: 20,
+  holdMs: 900_000,
   transactionMs: 3_000,
   transactionTriesMax: 10,
   pageMax: 1_000,

@@ -2,6 +2,7 @@ import { limits } from '../core/limits.ts'
 import { NestedRunError, StoreFullError, StoreUnavailableError, UncertainError } from '../core/errors.ts'
 import { busy, type Flight } from './flights.ts'
 import { outcomeBytes, notKept } from '../core/outcome.ts'
+import { tokenOf } from './reservations.ts'
 import { Waiting, pause } from './waiting.ts'
 import type { Call, ExecutionContext } from './context.ts'
 import type { Ending, ExecuteResult } from './once.ts'
@@ -87,6 +88,32 @@ async function claim(
     }
   } finally {
     waiting.end()
+  }
+}
+
+/** Claims the operation for whoever has the token, for as long as is said; nothing of this process follows it, or keeps its lease. */
+export async function claimAlone(
+  context: ExecutionContext,
+  call: Call,
+  holdMs: number,
+): Promise<{ readonly state: 'reserved'; readonly token: string } | ExecuteResult> {
+  call.signal?.throwIfAborted()
+  const { calls, platform } = context
+  const request = { ...claimOf(context, call), leaseMs: holdMs }
+  const deadline = call.startedAt + call.waitMs
+  for (;;) {
+    const found = await calls.claim(request)
+    if (found.state === 'claimed') {
+      context.emit(call, { type: 'claimed', attempt: found.attempt })
+      return { state: 'reserved', token: tokenOf({ id: call.id, attempt: found.attempt, owner: request.owner }) }
+    }
+    const leftMs = deadline - platform.monotonicNow()
+    if (found.state !== 'busy' || leftMs <= 0) {
+      const result = withoutRunning(found)
+      tell(context, call, result)
+      return result
+    }
+    await pause(context, call.id, Math.min(limits.pollMsMax, leftMs), call.signal)
   }
 }
 

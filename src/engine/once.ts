@@ -159,6 +159,23 @@ export interface AtomicOnce<Tx> extends Once {
   current(): TransactionAttempt<Tx> | undefined
 }
 
+/** What may be said of a reservation. */
+export interface ReserveRequest extends RunRequest {
+  /** How long it stands without a commit; then somebody else may have it, and a commit that comes later is refused if they do. @default '15m' */
+  readonly hold?: Duration
+}
+
+/** A reservation: the operation is its holder's, who does the work elsewhere and says later what it came to. */
+export interface Reservation {
+  readonly state: 'reserved'
+  /** Travels to whoever commits: a job, a webhook that comes back. Who has it can commit; keep it as you would a key. */
+  readonly token: string
+  /** As `once.commit`. */
+  commit(value: unknown): Promise<void>
+  /** As `once.release`. */
+  release(): Promise<void>
+}
+
 /** Makes operations happen once. */
 export interface Once {
   /** What the store promises; final once `open` has resolved. */
@@ -191,6 +208,20 @@ export interface Once {
     options: Omit<OperationOptions, 'signal'>,
     handler: (attempt: Attempt, input: Input) => Promise<Value> | Value,
   ): DefinedOperation<Input, Value>
+  /**
+   * Reserves the operation for work that is done elsewhere; nothing runs. What is no reservation is what the operation is already, as
+   * `try` has it; a busy one is not waited for, unless `wait` says so.
+   * @throws StoreUnavailableError, InputError, ClosedError: nothing is reserved
+   */
+  reserve<Value>(request: ReserveRequest): Promise<Reservation | TryResult<Value>>
+  /**
+   * Records what a reserved operation came to, by the reservation's token, from any process. Again with the same token it is accepted.
+   * @throws LeaseLostError when somebody else has the operation by now, or it was given back; InputError; StoreUnavailableError when nobody
+   * knows whether it was recorded: commit again
+   */
+  commit(token: string, value: unknown): Promise<void>
+  /** Gives a reservation back whose work did not begin. @throws as `commit` */
+  release(token: string): Promise<void>
   /** What is known of an operation, without claiming it. */
   peek(operation: Operation): Promise<Peek>
   /** Decides a held operation; false when there is none. The actor and the reason are kept with it. */

@@ -4,16 +4,17 @@ import { fingerprint } from '../core/fingerprint.ts'
 import { checkOperation, operationId, type Operation, type Sha256 } from '../core/operation.ts'
 import { checkResolution, decidedOutcome } from './resolution.ts'
 import { define } from './define.ts'
-import { execute } from './execution.ts'
 import type { Call, CallEvent, ExecutionContext } from './context.ts'
 import { Flights } from './flights.ts'
 import { Leases, type Inside, type LeasedAttempt } from './leases.ts'
 import { transact, type TransactionContext, type TransactionWork } from './transactions.ts'
+import { checkSettled, commitment, fenceOf, holdMsOf } from './reservations.ts'
+import { claimAlone, execute } from './execution.ts'
 import { isAtomic, notAtomic, operationSettings, settingsOf, type OncewardOptions, type Settings } from './options.ts'
 import { peekAt } from './peek.ts'
 import { StoreCalls } from './store-calls.ts'
 import { Sweeper } from './sweeper.ts'
-import { thrownUnlessCompleted, tried, triedTransaction } from './values.ts'
+import { resultOf, thrownUnlessCompleted, tried, triedTransaction } from './values.ts'
 import type {
   AtomicOnce,
   Attempt,
@@ -23,6 +24,8 @@ import type {
   ExecuteResult,
   OperationOptions,
   Peek,
+  Reservation,
+  ReserveRequest,
   ResolveAs,
   RunRequest,
   TransactionAttempt,
@@ -138,6 +141,26 @@ export class Onceward<Tx> implements AtomicOnce<Tx> {
     const [options, handler] = rest.length === 1 ? [{}, rest[0]] : rest
     operationSettings(options, this.#settings.operation)
     return define(this, { name, options, handler })
+  }
+
+  async reserve<Value>(request: ReserveRequest): Promise<Reservation | TryResult<Value>> {
+    this.#checkOpen()
+    const call = this.#call({ wait: 0, ...request }, () => this.#fingerprintOf(request.input))
+    const found = await claimAlone(this.#context, call, holdMsOf(request))
+    if (found.state !== 'reserved') return resultOf<Value>(found, undefined)
+    const { token } = found
+    return { ...found, commit: (value) => this.commit(token, value), release: () => this.release(token) }
+  }
+
+  async commit(token: string, value: unknown): Promise<void> {
+    this.#checkOpen()
+    checkSettled(await this.#calls.settle(commitment(token, value, this.#settings.outcomeBytesMax), () => {}))
+  }
+
+  async release(token: string): Promise<void> {
+    this.#checkOpen()
+    const { id, owner } = fenceOf(token)
+    checkSettled(await this.#calls.settle({ kind: 'release', id, owner }, () => {}))
   }
 
   async peek(operation: Operation): Promise<Peek> {

@@ -65,7 +65,8 @@ export function thrownUnlessCompleted<Value>(result: TryResult<Value>): Extract<
   }
 }
 
-function resultOf<Value>(result: ExecuteResult, own: TryResult<Value> | undefined): TryResult<Value> {
+/** What a caller of values is given; `own` is what its own work came to. */
+export function resultOf<Value>(result: ExecuteResult, own: TryResult<Value> | undefined): TryResult<Value> {
   if (result.state === 'interrupted') throw new Error('an execution of values does not end without an outcome')
   if (result.state !== 'completed') return result
   // What cannot be replayed is handed to its own caller as it is: it is the only one who ever gets it.
