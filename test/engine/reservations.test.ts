@@ -29,6 +29,7 @@ describe('a reservation', () => {
     const { token } = await reserved(time, first.once)
     assert.equal(typeof token, 'string')
     await time.pass(60_000) // far longer than a lease that nobody renews
+    assert.equal((await time.until(second.once.reserve(payout))).state, 'busy')
     await time.until(second.once.commit(token, { paid: 5 }))
     assert.deepEqual(await time.until(first.once.run(payout, never)), { paid: 5 })
     assert.deepEqual(await time.until(second.once.reserve(payout)), { state: 'completed', value: { paid: 5 }, replayed: true })
