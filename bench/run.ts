@@ -3,6 +3,7 @@
 // npm run bench quick           shows in seconds that they run; the numbers then say little
 // What is compared, and what came out: bench/README.md.
 import { cpus, loadavg } from 'node:os'
+import { effects } from './effects.ts'
 import { express } from './express.ts'
 import { http } from './http.ts'
 import { million } from './million.ts'
@@ -11,7 +12,7 @@ import { printed, type Bench, type Scale } from './report.ts'
 import { redisBench } from './redis.ts'
 import { sqliteBench } from './sqlite.ts'
 
-const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, express, http, million]
+const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, effects, express, http, million]
 
 const words = process.argv.slice(2)
 const scale: Scale = words.includes('quick') ? 'quick' : 'full'

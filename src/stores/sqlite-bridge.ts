@@ -23,7 +23,10 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
   /** Ends with the last transaction so far. */
   #last: Promise<unknown> = Promise.resolve()
   #queued = 0
-  readonly #statements = new WeakMap<object, Map<string, SqliteStatement>>()
+  /** Which of the connection's transactions each handle is for. */
+  readonly #handles = new WeakMap<Database, Handle<Database>>()
+  /** The store's own statements, prepared once a connection. */
+  #statements = new Map<string, SqliteStatement>()
 
   constructor(options: SqliteBridgeOptions<Database>) {
     this.#options = options
@@ -43,12 +46,11 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
     }
   }
 
-  /** Statements are prepared once for each transaction's handle. */
   async query(tx: Database, sql: string, parameters: readonly unknown[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    const known = this.#statements.get(tx) ?? new Map<string, SqliteStatement>()
-    this.#statements.set(tx, known)
-    const statement = known.get(sql) ?? tx.prepare(sql)
-    known.set(sql, statement)
+    const handle = this.#handles.get(tx)
+    if (handle === undefined || handle.isEnded) throw new AttemptEndedError('nothing was done on its transaction')
+    const statement = this.#statements.get(sql) ?? handle.connection.prepare(sql)
+    this.#statements.set(sql, statement)
     const values = parameters as readonly SqliteValue[]
     if (!/^\s*SELECT/.test(sql)) return [{ changes: Number(statement.run(...values).changes) }]
     return statement.all(...values) as Readonly<Record<string, unknown>>[]
@@ -66,16 +68,18 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
     deadline: number,
   ): Promise<Value> {
     const connection = await this.#begun(deadline)
-    const handle = handleOf(connection)
+    const handle: Handle<Database> = { connection, isEnded: false }
+    const tx = handedOut(handle)
+    this.#handles.set(tx, handle)
     let isCommitting = false
     try {
-      const value = await within(transactionMs, work(handle.tx))
-      handle.end()
+      const value = await within(transactionMs, work(tx))
+      handle.isEnded = true
       isCommitting = true
       connection.exec('COMMIT')
       return value
     } catch (error) {
-      handle.end()
+      handle.isEnded = true
       rollBack(connection)
       // Whether the commit happened is unknown, and the connection may not be what it was.
       if (isCommitting) this.#giveUp()
@@ -107,6 +111,7 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
   #giveUp(): void {
     const connection = this.#connection
     this.#connection = undefined
+    this.#statements = new Map()
     try {
       connection?.close()
     } catch {
@@ -127,16 +132,21 @@ async function within<Value>(transactionMs: number, work: Promise<Value>): Promi
   }
 }
 
+/** A transaction of a connection. */
+interface Handle<Database> {
+  readonly connection: Database
+  isEnded: boolean
+}
+
 /**
  * The connection as a transaction's work gets it. Once the transaction has ended it fails, rather than write outside of it, or into
  * another.
  */
-function handleOf<Database extends SqliteDatabase>(connection: Database): { readonly tx: Database; end(): void } {
-  let ended = false
+function handedOut<Database extends SqliteDatabase>(handle: Handle<Database>): Database {
   const guarded = <Part extends object>(part: Part): Part =>
     new Proxy(part, {
       get: (target, name) => {
-        if (ended) throw new AttemptEndedError(`nothing was done on its transaction (${String(name)})`)
+        if (handle.isEnded) throw new AttemptEndedError(`nothing was done on its transaction (${String(name)})`)
         const member: unknown = Reflect.get(target, name, target)
         if (typeof member !== 'function') return member
         return (...given: unknown[]): unknown => {
@@ -145,10 +155,5 @@ function handleOf<Database extends SqliteDatabase>(connection: Database): { read
         }
       },
     })
-  return {
-    tx: guarded(connection),
-    end: () => {
-      ended = true
-    },
-  }
+  return guarded(handle.connection)
 }
