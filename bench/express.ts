@@ -1,11 +1,13 @@
 import { join } from 'node:path'
 import { Child } from './child.ts'
+import { HttpServer, type HttpSample } from './http-server.ts'
 import { interleaved, median } from './measure.ts'
 import { short, target, type Bench, type Report, type Scale, type Target } from './report.ts'
 import { withDirectory } from './scratch.ts'
-import { callers, keyOf, outcome } from './work.ts'
-import type { Answered, LoadApi } from './servers/load.ts'
-import type { ExpressApi, Place } from './servers/express.ts'
+import { callers } from './work.ts'
+import type { HttpApi } from './servers/http.ts'
+import type { LoadApi } from './servers/load.ts'
+import type { Place } from './servers/express.ts'
 
 /** What a request pays for the line in front of its handler. */
 export const express: Bench = {
@@ -29,64 +31,13 @@ const sizes: Readonly<Record<Scale, Sizes>> = {
 /** Keys that are new on each server; and where there is Onceward, the keys of the round before once more. */
 type Contestant = 'bare' | 'before' | 'beforeReplays' | 'behind' | 'behindReplays'
 
-/** One contestant's round. */
-interface Sample extends Answered {
-  readonly requestsPerSecond: number
-  /** Of the server. Microseconds. */
-  readonly cpuPerRequest: number
-}
-
-type Round = Readonly<Record<Contestant, Sample>>
-
-/** A server in a process of its own, and the load that it gets from another. */
-class Server {
-  readonly #server: Child<ExpressApi>
-  readonly #load: Child<LoadApi>
-  readonly #requests: number
-
-  constructor(place: Place, load: Child<LoadApi>, { directory, requests }: { directory: string; requests: number }) {
-    this.#server = new Child<ExpressApi>('express', place, join(directory, `${place}.db`))
-    this.#load = load
-    this.#requests = requests
-  }
-
-  /** Sends a series of requests. Fails unless each was answered with 2xx and the handler ran as often as it should have. */
-  async send(series: number, effectsExpected = this.#requests): Promise<Sample> {
-    const port = await this.#server.ask('port')
-    const before = await this.#server.ask('use')
-    const answered = await this.#load.ask('send', { port, series, requests: this.#requests })
-    const after = await this.#server.ask('use')
-    const effects = after.effects - before.effects
-    if (effects !== effectsExpected) throw new Error(`${effectsExpected} effects are due, and there were ${effects}`)
-    return {
-      ...answered,
-      requestsPerSecond: (this.#requests / answered.wallMs) * 1000,
-      cpuPerRequest: (after.cpuUs - before.cpuUs) / this.#requests,
-    }
-  }
-
-  /** Sends a series that was sent before: the handler must not run. */
-  replay(series: number): Promise<Sample> {
-    return this.send(series, 0)
-  }
-
-  /** Looks at one replay more closely than the load does. */
-  async checkReplay(series: number): Promise<void> {
-    const port = await this.#server.ask('port')
-    const answer = await this.#load.ask('look', { port, key: keyOf(series, 0) })
-    if (answer.status !== 201 || answer.body !== JSON.stringify(outcome) || answer.replayed !== 'true')
-      throw new Error(`this is no replay: ${JSON.stringify(answer)}`)
-  }
-
-  stop(): Promise<void> {
-    return this.#server.stop()
-  }
-}
+type Round = Readonly<Record<Contestant, HttpSample>>
 
 async function measure(scale: Scale, directory: string): Promise<Report> {
   const { requests } = sizes[scale]
   const load = new Child<LoadApi>('load')
-  const server = (place: Place): Server => new Server(place, load, { directory, requests })
+  const server = (place: Place): HttpServer =>
+    new HttpServer(new Child<HttpApi>('express', place, join(directory, `${place}.db`)), load, requests)
   const servers = { bare: server('bare'), before: server('before'), behind: server('behind') }
   try {
     return reported(sizes[scale], await raced(sizes[scale], servers))
@@ -95,13 +46,13 @@ async function measure(scale: Scale, directory: string): Promise<Report> {
   }
 }
 
-async function raced(rounds: Sizes, { bare, before, behind }: Readonly<Record<Place, Server>>): Promise<readonly Round[]> {
+async function raced(rounds: Sizes, { bare, before, behind }: Readonly<Record<Place, HttpServer>>): Promise<readonly Round[]> {
   // The series that the first round replays.
   await before.send(0)
   await behind.send(0)
   await before.checkReplay(0)
   await behind.checkReplay(0)
-  return interleaved<Contestant, Sample>(rounds, {
+  return interleaved<Contestant, HttpSample>(rounds, {
     bare: (round) => bare.send(round + 1),
     before: (round) => before.send(round + 1),
     beforeReplays: (round) => before.replay(round),
@@ -146,7 +97,7 @@ function row(title: string, rounds: readonly Round[], name: Contestant): string[
 
 function targets(place: 'before' | 'behind', rounds: readonly Round[]): Target[] {
   const replays = `${place}Replays` as const
-  const against = (of: (ours: Sample, bare: Sample) => number, name: Contestant = place): number[] =>
+  const against = (of: (ours: HttpSample, bare: HttpSample) => number, name: Contestant = place): number[] =>
     rounds.map((round) => of(round[name], round.bare))
   return [
     target(

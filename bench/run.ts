@@ -7,10 +7,11 @@ import { express } from './express.ts'
 import { million } from './million.ts'
 import { onceRun } from './once-run.ts'
 import { printed, type Bench, type Scale } from './report.ts'
-import { redisBench } from './redis.ts'
+import { stores } from './stores.ts'
+import { storesHttp } from './stores-http.ts'
 import { sqliteBench } from './sqlite.ts'
 
-const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, express, million]
+const benches: readonly Bench[] = [onceRun, sqliteBench, stores, storesHttp, express, million]
 
 const words = process.argv.slice(2)
 const scale: Scale = words.includes('quick') ? 'quick' : 'full'
@@ -20,7 +21,7 @@ const unknown = names.find((name) => !benches.some((bench) => bench.name === nam
 if (unknown === undefined) await runAll(benches.filter(({ name }) => names.length === 0 || names.includes(name)))
 else {
   console.error(
-    `There is no benchmark '${unknown}': there are ${benches.map(({ name }) => name).join(', ')}, and the word quick.`,
+    `There is no benchmark '${unknown}': there are ${[...new Set(benches.map(({ name }) => name))].join(', ')}, and the word quick.`,
   )
   process.exitCode = 1
 }

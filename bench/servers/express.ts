@@ -7,17 +7,10 @@ import { idempotent } from 'onceward/express'
 import { sqlite } from 'onceward/sqlite'
 import { outcome } from '../work.ts'
 import { answerParent } from './answer.ts'
+import { httpApi } from './http.ts'
 
 /** Where Onceward stands: nowhere, or where the request's bytes are not read yet, or where they are parsed. */
 export type Place = 'bare' | 'before' | 'behind'
-
-/** What the server has used and done since it started. */
-export interface Use {
-  /** Of the whole process. Microseconds. */
-  readonly cpuUs: number
-  /** Runs of the handler. */
-  readonly effects: number
-}
 
 let effects = 0
 
@@ -35,26 +28,14 @@ app.post('/charges', handlers(place, once), charge)
 const server = createServer(app).listen(0, '127.0.0.1')
 await eventOf(server, 'listening')
 
-const api = {
-  port(): number {
-    const address = server.address()
-    if (address === null || typeof address === 'string') throw new TypeError('a TCP server has a port')
-    return address.port
+answerParent(
+  httpApi(server, () => effects),
+  async () => {
+    server.closeAllConnections()
+    server.close()
+    await once?.close()
   },
-  use(): Use {
-    const { user, system } = process.cpuUsage()
-    return { cpuUs: user + system, effects }
-  },
-}
-
-/** What this process can be asked. */
-export type ExpressApi = typeof api
-
-answerParent(api, async () => {
-  server.closeAllConnections()
-  server.close()
-  await once?.close()
-})
+)
 
 function handlers(where: string, protect: Once | undefined): RequestHandler[] {
   const parse = express.json()

@@ -28,7 +28,10 @@ export interface Limits {
   readonly waitersPerOperationMax: number
   /** Claims or settlements in one call to a store: a larger batch no longer amortises a commit, it only delays it. */
   readonly batchMax: number
-  /** Batches of one lane on their way to a store at a time. */
+  /**
+   * Batches of one lane on their way to a store at a time: with one, whoever comes just behind a batch waits for two. Each takes a
+   * connection of the application's pool; more than two were measured to gain little.
+   */
   readonly batchesInFlightMax: number
   /** Claims or settlements queued in one process before a call is refused as if the store were away. */
   readonly queueMax: number
@@ -94,7 +97,7 @@ export const limits: Limits = {
   waitersMax: 10_000,
   waitersPerOperationMax: 1_000,
   batchMax: 128,
-  batchesInFlightMax: 1,
+  batchesInFlightMax: 2,
   queueMax: 10_000,
   leaseMs: 10_000,
   renewalsPerLease: 3,

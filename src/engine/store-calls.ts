@@ -39,8 +39,10 @@ export class StoreCalls {
     this.#platform = platform
     this.#storeTimeoutMs = storeTimeoutMs
     this.#emit = emit
-    const { batchMax, batchesInFlightMax: inFlightMax, queueMax } = limits
-    const lane: LaneOptions = { batchMax, inFlightMax, queueMax, schedule: store.synchronous ? this.#atEndOfTurn : atOnce }
+    const { batchMax, batchesInFlightMax, queueMax } = limits
+    const lane: LaneOptions = store.synchronous
+      ? { batchMax, inFlightMax: 1, queueMax, schedule: this.#atEndOfTurn }
+      : { batchMax, inFlightMax: batchesInFlightMax, queueMax, schedule: queueMicrotask }
     // A caller is told within a bound that the store is away, however many there are. No settlement is given up for that.
     this.#claims = new Lane((claims) => this.call('claim', () => store.claim(claims)), { ...lane, failTogether: true })
     this.#settlements = new Lane((settlements) => this.call('settle', () => store.settle(settlements)), lane)
@@ -199,10 +201,6 @@ export class StoreCalls {
   readonly #flushAll = (): void => {
     for (const flush of this.#flushes.splice(0)) flush()
   }
-}
-
-function atOnce(flush: () => void): void {
-  flush()
 }
 
 /** The database refuses this outcome: the operation is completed all the same, as not kept. Nothing else carries data to drop. */
