@@ -33,6 +33,11 @@ export interface Limits {
    * connection of the application's pool; more than two were measured to gain little.
    */
   readonly batchesInFlightMax: number
+  /**
+   * Claims or settlements that go in one batch although two may go: beyond them half goes in each, so that process and store work at the same
+   * time. Half as many were measured to cost more in calls than that gains.
+   */
+  readonly batchUnsharedMax: number
   /** Claims or settlements queued in one process before a call is refused as if the store were away. */
   readonly queueMax: number
   /** How long an attempt owns its operation without renewing: what a crash costs a retry at most. Milliseconds. */
@@ -98,6 +103,7 @@ export const limits: Limits = {
   waitersPerOperationMax: 1_000,
   batchMax: 128,
   batchesInFlightMax: 2,
+  batchUnsharedMax: 16,
   queueMax: 10_000,
   leaseMs: 10_000,
   renewalsPerLease: 3,

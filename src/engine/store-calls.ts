@@ -39,10 +39,10 @@ export class StoreCalls {
     this.#platform = platform
     this.#storeTimeoutMs = storeTimeoutMs
     this.#emit = emit
-    const { batchMax, batchesInFlightMax, queueMax } = limits
+    const { batchMax, batchesInFlightMax, batchUnsharedMax: unsharedMax, queueMax } = limits
     const lane: LaneOptions = store.synchronous
       ? { batchMax, inFlightMax: 1, queueMax, schedule: this.#atEndOfTurn }
-      : { batchMax, inFlightMax: batchesInFlightMax, queueMax, schedule: queueMicrotask }
+      : { batchMax, inFlightMax: batchesInFlightMax, unsharedMax, queueMax, schedule: queueMicrotask }
     // A caller is told within a bound that the store is away, however many there are. No settlement is given up for that.
     this.#claims = new Lane((claims) => this.call('claim', () => store.claim(claims)), { ...lane, failTogether: true })
     this.#settlements = new Lane((settlements) => this.call('settle', () => store.settle(settlements)), lane)
