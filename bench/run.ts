@@ -9,9 +9,10 @@ import { onceRun } from './once-run.ts'
 import { printed, type Bench, type Scale } from './report.ts'
 import { stores } from './stores.ts'
 import { storesHttp } from './stores-http.ts'
+import { storesLarge } from './stores-large.ts'
 import { sqliteBench } from './sqlite.ts'
 
-const benches: readonly Bench[] = [onceRun, sqliteBench, stores, storesHttp, express, million]
+const benches: readonly Bench[] = [onceRun, sqliteBench, stores, storesHttp, express, million, storesLarge]
 
 const words = process.argv.slice(2)
 const scale: Scale = words.includes('quick') ? 'quick' : 'full'
