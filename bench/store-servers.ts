@@ -30,7 +30,12 @@ export interface StoreServer {
 export async function postgresServer(): Promise<StoreServer> {
   const server = await startPostgres()
   if (server === undefined) throw new Error(postgresMissing)
-  const pool = async (): Promise<Pool> => new Pool({ connectionString: await server.database(), max: poolMax })
+  const pool = async (): Promise<Pool> => {
+    const made = new Pool({ connectionString: await server.database(), max: poolMax })
+    // The server may be stopped while the last connections are being ended.
+    made.on('error', () => undefined)
+    return made
+  }
   return {
     naive: async () => {
       const own = await pool()

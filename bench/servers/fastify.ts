@@ -45,6 +45,7 @@ function storeOf(kind: Behind): { readonly store?: Store; readonly end: () => Pr
       return { end: async () => undefined }
     case 'postgres': {
       const pool = new Pool({ connectionString: address, max: poolMax })
+      pool.on('error', () => undefined)
       return { store: postgres(pool), end: () => pool.end() }
     }
     case 'redis': {

@@ -12,10 +12,7 @@ export interface LaneOptions {
   readonly queueMax: number
   /** True: what is queued behind a batch that failed fails with it, rather than each batch after the same time in vain. */
   readonly failTogether?: boolean
-  /**
-   * When to flush: at the end of the turn for a store that blocks it. For one that answers later, behind the microtasks that are due: the
-   * calls that one batch's answers lead to go together, where the first would go alone; one caller alone does not notice.
-   */
+  /** When to flush: at the end of the turn, so that the calls of one turn go together, and the first of them not alone. */
   readonly schedule: (flush: () => void) => void
 }
 
