@@ -121,8 +121,8 @@ function copied(name: string, agedMs: number): string {
 }
 
 async function counted(server: PostgresServer, url: string, where = ''): Promise<number> {
-  const [row] = await server.query(`SELECT count(*) AS count FROM onceward ${where}`, url)
-  return Number(row?.['count'])
+  const [found] = await server.query(`SELECT count(*) AS count FROM onceward ${where}`, url)
+  return Number(found?.['count'])
 }
 
 function reported({ few, many, expired, operations, measured }: Sizes, rounds: readonly Round[], left: number): Report {
