@@ -9,10 +9,12 @@ import { http } from './http.ts'
 import { million } from './million.ts'
 import { onceRun } from './once-run.ts'
 import { printed, type Bench, type Scale } from './report.ts'
-import { redisBench } from './redis.ts'
+import { stores } from './stores.ts'
+import { storesHttp } from './stores-http.ts'
+import { storesLarge } from './stores-large.ts'
 import { sqliteBench } from './sqlite.ts'
 
-const benches: readonly Bench[] = [onceRun, sqliteBench, redisBench, effects, express, http, million]
+const benches: readonly Bench[] = [onceRun, sqliteBench, stores, storesHttp, effects, express, http, million, storesLarge]
 
 const words = process.argv.slice(2)
 const scale: Scale = words.includes('quick') ? 'quick' : 'full'
@@ -22,7 +24,7 @@ const unknown = names.find((name) => !benches.some((bench) => bench.name === nam
 if (unknown === undefined) await runAll(benches.filter(({ name }) => names.length === 0 || names.includes(name)))
 else {
   console.error(
-    `There is no benchmark '${unknown}': there are ${benches.map(({ name }) => name).join(', ')}, and the word quick.`,
+    `There is no benchmark '${unknown}': there are ${[...new Set(benches.map(({ name }) => name))].join(', ')}, and the word quick.`,
   )
   process.exitCode = 1
 }

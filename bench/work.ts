@@ -1,6 +1,9 @@
 /** Callers, or connections, at once. */
 export const callers = 32
 
+/** Connections of a pool, on both sides. */
+export const poolMax = 8
+
 /** 50 bytes of JSON. */
 export const input = { customer: 'c_17', amount: 1299, currency: 'EUR' }
 

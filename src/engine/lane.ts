@@ -6,11 +6,13 @@ export interface LaneOptions {
   readonly batchMax: number
   /** Batches on their way at a time; items that arrive meanwhile go together in the next. */
   readonly inFlightMax: number
+  /** Up to so many items are not shared out among the batches that may go. @default batchMax */
+  readonly unsharedMax?: number
   /** Items waiting for a batch at the most. */
   readonly queueMax: number
   /** True: what is queued behind a batch that failed fails with it, rather than each batch after the same time in vain. */
   readonly failTogether?: boolean
-  /** When to flush: at once for a store that answers later, at the end of the turn for one that blocks it. */
+  /** When to flush: at the end of the turn, so that the calls of one turn go together, and the first of them not alone. */
   readonly schedule: (flush: () => void) => void
 }
 
@@ -54,12 +56,20 @@ export class Lane<Item extends { readonly id: string }, Result> {
 
   readonly #flush = (): void => {
     this.#scheduled = false
-    const batch = this.#queue.length <= this.#options.batchMax ? this.#queue : this.#queue.slice(0, this.#options.batchMax)
-    this.#queue = batch === this.#queue ? [] : this.#queue.slice(this.#options.batchMax)
+    const size = this.#nextSize()
+    const batch = this.#queue.length <= size ? this.#queue : this.#queue.slice(0, size)
+    this.#queue = batch === this.#queue ? [] : this.#queue.slice(size)
     if (batch.length > 1) batch.sort((a, b) => compare(a.item.id, b.item.id))
     this.#inFlight += 1
     void this.#deliver(batch)
     this.#schedule()
+  }
+
+  /** Many are shared out among the batches that may go now: while the store does one, this process is busy with the other. */
+  #nextSize(): number {
+    const { batchMax, inFlightMax, unsharedMax = batchMax } = this.#options
+    const share = Math.ceil(this.#queue.length / (inFlightMax - this.#inFlight))
+    return Math.min(batchMax, Math.max(unsharedMax, share))
   }
 
   /** Never rejects: every outcome is handed to the callers of the batch's items. */

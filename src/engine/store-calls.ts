@@ -43,13 +43,15 @@ export class StoreCalls {
     this.#platform = platform
     this.#storeTimeoutMs = storeTimeoutMs
     this.#emit = emit
-    const { batchMax, batchesInFlightMax: inFlightMax, queueMax } = limits
-    const lane: LaneOptions = { batchMax, inFlightMax, queueMax, schedule: store.synchronous ? this.#atEndOfTurn : atOnce }
+    const { batchMax, batchesInFlightMax, batchUnsharedMax: unsharedMax, queueMax } = limits
+    // Two batches on their way at a time gain nothing where the store does one after the other, in this thread.
+    const inFlightMax = store.synchronous ? 1 : batchesInFlightMax
+    const lane: LaneOptions = { batchMax, inFlightMax, unsharedMax, queueMax, schedule: this.#atEndOfTurn }
     // A caller is told within a bound that the store is away, however many there are. No settlement is given up for that.
     this.#claims = new Lane((claims) => this.call('claim', () => store.claim(claims)), { ...lane, failTogether: true })
     this.#settlements = new Lane((settlements) => this.call('settle', () => store.settle(settlements)), lane)
     // One that is never answered must not keep the next from being sent in time.
-    const renewalLane = { ...lane, inFlightMax: limits.renewalsPerLease }
+    const renewalLane = { ...lane, inFlightMax: limits.renewalsPerLease, unsharedMax: batchMax }
     this.#renewals = new Lane((renewals) => this.call('renew', () => store.settle(renewals)), renewalLane)
   }
 
@@ -195,7 +197,10 @@ export class StoreCalls {
     })
   }
 
-  /** All lanes flush in one callback, one after the other, so that a synchronous store commits claims and settlements together. */
+  /**
+   * The calls of one turn go together: of the answers to one batch, and of requests on several connections. All lanes flush in one callback, one
+   * after the other, so that a synchronous store commits claims and settlements together.
+   */
   readonly #atEndOfTurn = (flush: () => void): void => {
     this.#flushes.push(flush)
     if (this.#flushes.length === 1) this.#platform.endOfTurn(this.#flushAll)
@@ -204,10 +209,6 @@ export class StoreCalls {
   readonly #flushAll = (): void => {
     for (const flush of this.#flushes.splice(0)) flush()
   }
-}
-
-function atOnce(flush: () => void): void {
-  flush()
 }
 
 /** The database refuses this outcome: the operation is completed all the same, as not kept. Nothing else carries data to drop. */

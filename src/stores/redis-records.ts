@@ -6,32 +6,34 @@ import { viewAt } from '../core/view.ts'
 import type { RedisWord } from './redis-clients.ts'
 
 /** A reply's string, or nothing. */
-type Text = Buffer | null | undefined
+type Text = Buffer | number | null | undefined
 
 /** What the script is told of a claim. */
 export function claimWords({ owner, fingerprint, leaseMs, policy, scope, name, key }: Claim): RedisWord[] {
-  const ttl = isHeldAfter(policy, 'lapsed', 1) ? '' : String(policy.ttlMs)
-  return ['claim', owner, fingerprint, String(leaseMs), ttl, policyText(policy), scope, name, key]
+  const ttl = String(policy.ttlMs)
+  const lapsed = isHeldAfter(policy, 'lapsed', 1) ? '' : ttl
+  const rest = [ttl, String(policy.rememberMs), holdsText(policy), String(policy.attemptsMax)]
+  return ['claim', owner, fingerprint, String(leaseMs), lapsed, ...rest, scope, name, key]
 }
 
 /** What the script is told of a settlement. */
 export function settlementWords(settlement: Settlement): RedisWord[] {
   switch (settlement.kind) {
     case 'complete':
-      return ['complete', settlement.owner, String(settlement.attempt), ...outcomeWords(settlement.outcome)]
+      return ['complete', settlement.owner, String(settlement.attempt), outcomeWord(settlement.outcome)]
     case 'interrupt':
       return ['interrupt', settlement.owner, String(settlement.attempt), settlement.cause]
     case 'renew':
       return ['renew', settlement.owner, String(settlement.attempt), String(settlement.leaseMs)]
     case 'step': {
       const { owner, attempt, leaseMs, step } = settlement
-      return ['step', owner, String(attempt), String(leaseMs), step.name, ...outcomeWords(step.result)]
+      return ['step', owner, String(attempt), String(leaseMs), step.name, outcomeWord(step.result)]
     }
     case 'release':
       return ['release', settlement.owner]
     case 'resolve': {
       const { outcome, resolution } = settlement
-      return ['resolve', resolution.actor, resolution.reason, ...(outcome === null ? ['', '', ''] : outcomeWords(outcome))]
+      return ['resolve', resolution.actor, resolution.reason, outcome === null ? '' : outcomeWord(outcome)]
     }
   }
 }
@@ -42,7 +44,8 @@ export function purgeWords({ state, attempt, owner, createdAt }: OperationRecord
 }
 
 /** What the script said of a claim. */
-export function claimOf(reply: unknown): ClaimResult {
+export function claimOf({ owner }: Claim, reply: unknown): ClaimResult {
+  if (reply === 1) return { state: 'claimed', attempt: 1, generation: owner, steps: noSteps }
   const [state, ...rest] = reply as [Buffer, ...unknown[]]
   switch (String(state)) {
     case 'claimed': {
@@ -52,7 +55,7 @@ export function claimOf(reply: unknown): ClaimResult {
     case 'busy':
       return { state: 'busy', leaseMs: Number(rest[0]) }
     case 'completed':
-      return { state: 'completed', outcome: outcomeOf(rest as Text[]) }
+      return { state: 'completed', outcome: outcomeOf(rest[0] as Text) }
     case 'held':
       return { state: 'held', attempt: Number(rest[0]), cause: String(rest[1]) as InterruptionCause }
     case 'mismatch':
@@ -66,31 +69,44 @@ export function claimOf(reply: unknown): ClaimResult {
 
 /** What the script showed of a record, and the time by which it looked. */
 export function viewOf(id: string, reply: unknown): { readonly now: number; readonly view: RecordView | null } {
-  const [now, fields] = reply as [number, Text[] | undefined]
-  return { now, view: fields === undefined ? null : viewAt(recordOf(id, fields), now) }
+  const [now, fields, outcome, steps] = reply as [number, Fields | undefined, Text, readonly Text[] | undefined]
+  if (fields === undefined) return { now, view: null }
+  return { now, view: viewAt(recordOf(id, fields, { outcome, steps: steps ?? [] }), now) }
 }
 
-function recordOf(id: string, fields: readonly Text[]): OperationRecord {
-  const [
-    state,
-    attempt,
-    owner,
-    lease,
-    expires,
-    fingerprint,
-    policy,
-    created,
-    ended,
-    cause,
-    scope,
-    name,
-    key,
-    actor,
-    reason,
-    generation,
-    ...rest
-  ] = fields
-  const [kept] = rest
+/** A record's small part, in the script's order. Nothing where there is not one. */
+type Fields = readonly [
+  state: Text,
+  attempt: number,
+  owner: Text,
+  lease: number,
+  expires: number | null,
+  fingerprint: Text,
+  ended: number | null,
+  cause: Text,
+  steps: number,
+  ttl: number,
+  remember: number,
+  holds: Text,
+  max: number,
+  created: number,
+  scope: Text,
+  name: Text,
+  key: Text,
+  generation: Text,
+  actor: Text,
+  reason: Text,
+]
+
+/** What stands beside it. */
+interface Beside {
+  readonly outcome: Text
+  readonly steps: readonly Text[]
+}
+
+function recordOf(id: string, fields: Fields, { outcome, steps }: Beside): OperationRecord {
+  const [state, attempt, owner, lease, expires, fingerprint, ended, cause, , ttl, remember, holds, max, created, ...rest] = fields
+  const [scope, name, key, generation, actor, reason] = rest
   return {
     id,
     scope: text(scope),
@@ -98,56 +114,87 @@ function recordOf(id: string, fields: readonly Text[]): OperationRecord {
     key: text(key),
     fingerprint: text(fingerprint),
     generation: text(generation ?? owner),
-    policy: policyOf(text(policy)),
+    policy: { ttlMs: ttl, rememberMs: remember, interrupted: interruptedOf(text(holds)), attemptsMax: max },
     state: text(state) as RecordState,
-    attempt: Number(text(attempt)),
+    attempt,
     owner: text(owner),
-    leaseUntil: Number(text(lease)),
+    leaseUntil: lease,
     cause: cause ? (text(cause) as InterruptionCause) : null,
-    createdAt: Number(text(created)),
-    endedAt: ended ? Number(text(ended)) : null,
-    expiresAt: expires && expires.length > 0 ? Number(text(expires)) : null,
-    outcome: kept ? outcomeOf(rest) : null,
-    steps: stepsOf(rest.slice(3)),
+    createdAt: created,
+    endedAt: ended,
+    expiresAt: expires,
+    outcome: outcome ? outcomeOf(outcome) : null,
+    steps: stepsOf(steps),
     resolution: actor && reason ? { actor: text(actor), reason: text(reason) } : null,
   }
 }
 
-/** `ttl remember holds attemptsMax`, where `holds` names the causes after which the operation is held. */
-function policyText({ ttlMs, rememberMs, interrupted, attemptsMax }: Policy): string {
-  const holds = (['answered', 'thrown', 'lapsed'] as const).filter((cause) => interrupted[cause] === 'hold').join(',')
-  return `${ttlMs} ${rememberMs} ${holds === '' ? 'none' : holds} ${attemptsMax}`
+/** The causes after which the operation is held. */
+function holdsText({ interrupted }: Policy): string {
+  return (['answered', 'thrown', 'lapsed'] as const).filter((cause) => interrupted[cause] === 'hold').join(',')
 }
 
-function policyOf(stored: string): Policy {
-  const [ttl, remember, holds = '', attemptsMax] = stored.split(' ')
+function interruptedOf(holds: string): InterruptedPolicy {
   const rule = (cause: keyof InterruptedPolicy): InterruptedPolicy['lapsed'] =>
     holds.split(',').includes(cause) ? 'hold' : 'retry'
-  const interrupted = { answered: rule('answered'), thrown: rule('thrown'), lapsed: rule('lapsed') }
-  return { ttlMs: Number(ttl), rememberMs: Number(remember), interrupted, attemptsMax: Number(attemptsMax) }
+  return { answered: rule('answered'), thrown: rule('thrown'), lapsed: rule('lapsed') }
 }
 
-/** A body as the Buffer that both clients take, over the same bytes. */
-function outcomeWords({ kept, meta, body }: Outcome): RedisWord[] {
-  return [kept ? '1' : '0', meta, Buffer.from(body.buffer, body.byteOffset, body.byteLength)]
+/** An outcome as one word, which the script does not look into: whether it is kept, the meta's bytes behind their number, and the body. */
+function outcomeWord({ kept, meta, body }: Outcome): Uint8Array {
+  const metaBytes = Buffer.byteLength(meta)
+  const word = Buffer.allocUnsafe(5 + metaBytes + body.byteLength)
+  word[0] = Number(kept)
+  word.writeUInt32BE(metaBytes, 1)
+  word.write(meta, 5)
+  word.set(body, 5 + metaBytes)
+  return word
 }
 
-function outcomeOf([kept, meta, body]: readonly Text[]): Outcome {
-  return { kept: text(kept) === '1', meta: text(meta), body: plain(body) }
+function outcomeOf(word: Text): Outcome {
+  if (!Buffer.isBuffer(word)) throw new TypeError('the script gave a record whose outcome is no bytes')
+  const bodyAt = 5 + word.readUInt32BE(1)
+  // A copy: a Buffer has a `slice` and a JSON that are not those of bytes, and a small one keeps the whole chunk that it came in alive.
+  return { kept: word[0] === 1, meta: word.toString('utf8', 5, bodyAt), body: new Uint8Array(word.subarray(bodyAt)) }
 }
+
+const noSteps: readonly Step[] = []
 
 function stepsOf(fields: readonly Text[]): readonly Step[] {
   const steps: Step[] = []
-  for (let at = 0; at < fields.length; at += 4)
-    steps.push({ name: text(fields[at]), result: outcomeOf(fields.slice(at + 1, at + 4)) })
+  for (let at = 0; at < fields.length; at += 2) steps.push({ name: text(fields[at]), result: outcomeOf(fields[at + 1]) })
   return steps
+}
+
+/**
+ * The items of a batch in MessagePack: an array of arrays of strings, each behind a letter for its kind and its length in four bytes. As
+ * one word, since a client handles each word of a command by itself, which was measured to cost more than all the rest.
+ */
+export function packed(items: readonly (readonly RedisWord[])[]): Buffer {
+  let bytes = 5
+  for (const words of items) {
+    bytes += 5
+    for (const word of words) bytes += 5 + (typeof word === 'string' ? Buffer.byteLength(word) : word.byteLength)
+  }
+  const message = Buffer.allocUnsafe(bytes)
+  let at = head(message, 0, 0xdd, items.length)
+  for (const words of items) {
+    at = head(message, at, 0xdd, words.length)
+    for (const word of words) {
+      const length = typeof word === 'string' ? message.write(word, at + 5) : word.byteLength
+      if (typeof word !== 'string') message.set(word, at + 5)
+      at = head(message, at, 0xdb, length) + length
+    }
+  }
+  return message
+}
+
+/** What stands before a string or an array; where what it has begins. */
+function head(message: Buffer, at: number, kind: number, length: number): number {
+  message[at] = kind
+  return message.writeUInt32BE(length, at + 1)
 }
 
 function text(value: Text): string {
   return value?.toString() ?? ''
-}
-
-/** Buffers have a `slice` and a JSON that are not those of bytes; and a small one keeps the whole chunk that it came in alive. */
-function plain(value: Text): Uint8Array {
-  return value ? new Uint8Array(value) : new Uint8Array(0)
 }

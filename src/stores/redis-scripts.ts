@@ -2,13 +2,15 @@
  * The two tables of `transitions.ts`, and what operators and the background do, on the records whose keys it is given: one call decides
  * one batch. Redis runs a script alone, so that between its reading and its writing nobody else decides.
  *
- * KEYS: the records, one an item; the same one may occur twice. ARGV: what to add to the server's clock, the channel of changes, then for
- * each item its kind and that kind's values. One result an item, in their order. Times are milliseconds since 1970; as
- * arguments of commands Redis writes them in whole digits, where Lua itself would say 1.7e+12.
+ * KEYS: the records, one an item; the same one may occur twice. ARGV: what to add to the server's clock, the channel of changes, and in
+ * MessagePack for each item its kind and that kind's values. One result an item, in their order: 1 is a first attempt claimed, or a settlement
+ * that is `ok`. Times are milliseconds since 1970; as arguments of commands Redis writes them in whole digits, where Lua itself would say 1.7e+12.
  *
- * A record is a hash. `expires` is empty for one that never expires by itself; the key's own expiry is the same moment by the server's own
- * clock, so that Redis removes what the table calls absent, and nothing else. `watched` says that somebody found it busy: only then is its
- * end published. `generation` is written once the first attempt's owner is no longer the record's. A step's name and result stand in four fields that bear its number.
+ * A record is a hash. `record` has all of it that is small, in MessagePack: a command has its price for each field. Beside it are `outcome`,
+ * and the name and result of each step under its number. False stands for what there is not: the expiry of one that never expires by itself. The
+ * key's own expiry is the same moment by the server's own clock, so that Redis removes what the table calls absent, and nothing else.
+ * `watched` says that somebody found it busy: only then is its end published. The generation is written once the first attempt's owner is
+ * no longer the record's.
  *
  * Everything is read before anything is written: a key that holds something else fails the batch as a whole, and so does a server
  * without memory, which refuses the first write.
@@ -16,238 +18,206 @@
 export const RECORDS = `
 local offset = tonumber(ARGV[1])
 local channel = ARGV[2]
-local call = redis.call
+local items = cmsgpack.unpack(ARGV[3])
+local call, packed = redis.call, cmsgpack.pack
 local time = call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000) + offset
 
+local STATE, ATTEMPT, OWNER, LEASE, EXPIRES, FINGERPRINT, ENDED, CAUSE, STEPS, TTL = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local REMEMBER, HOLDS, MAX, CREATED, SCOPE, NAME, KEY, GENERATION, ACTOR, REASON = 11, 12, 13, 14, 15, 16, 17, 18, 19, 20
+
 local function read(key)
-  return redis.pcall('HMGET', key, 'state', 'attempt', 'owner', 'lease', 'expires', 'fingerprint', 'ended', 'cause', 'policy', 'steps',
-    'watched', 'created')
+  return redis.pcall('HMGET', key, 'record', 'watched')
+end
+
+local function write(key, record, ...)
+  call('HSET', key, 'record', packed(record), ...)
+  if record[EXPIRES] then call('PEXPIREAT', key, record[EXPIRES] - offset) else call('PERSIST', key) end
+end
+
+local function complete(key, record, outcome)
+  record[STATE], record[LEASE], record[ENDED], record[EXPIRES] = 'completed', now, now, now + record[TTL] + record[REMEMBER]
+  write(key, record, 'outcome', outcome)
 end
 
 -- Everything but the two calls of an operation that nobody asks for twice. It is made only when it is needed, for a script's functions are
 -- made again in each call, which was measured to take longer than those two calls do.
 local function others()
-  local function recordOf(key, values)
-    local record = {
-      key = key, state = values[1], attempt = tonumber(values[2]), owner = values[3], lease = tonumber(values[4]),
-      expires = tonumber(values[5]), fingerprint = values[6], ended = tonumber(values[7]), cause = values[8],
-      steps = tonumber(values[10]) or 0, watched = values[11], created = values[12],
-    }
-    record.present = record.state and not (record.expires and record.expires <= now)
-    if record.state then
-      local ttl, remember, holds, max = string.match(values[9], '^(%S+) (%S+) (%S+) (%S+)$')
-      record.ttl, record.remember, record.holds, record.max = tonumber(ttl), tonumber(remember), holds, tonumber(max)
-    end
-    return record
+  local function isPresent(record)
+    return record and not (record[EXPIRES] and record[EXPIRES] <= now)
   end
 
   local function isHeldAfter(record, cause)
-    return cause == 'uncertain' or record.attempt >= record.max or string.find(record.holds, cause, 1, true) ~= nil
-  end
-
-  local function generationOf(record)
-    return redis.call('HGET', record.key, 'generation') or record.owner
+    return cause == 'uncertain' or record[ATTEMPT] >= record[MAX] or string.find(record[HOLDS], cause, 1, true) ~= nil
   end
 
   local function isHeld(record)
-    return record.state == 'held' or (record.state == 'running' and record.lease <= now and isHeldAfter(record, 'lapsed'))
-  end
-
-  local function expireAt(key, expires)
-    if expires then redis.call('PEXPIREAT', key, expires - offset) else redis.call('PERSIST', key) end
+    return record[STATE] == 'held' or (record[STATE] == 'running' and record[LEASE] <= now and isHeldAfter(record, 'lapsed'))
   end
 
   -- Should the lease lapse, the record expires its ttl after that, or never if it is then held.
-  local function leased(record, leaseMs)
-    local lease = now + leaseMs
-    local expires = not isHeldAfter(record, 'lapsed') and lease + record.ttl or nil
-    redis.call('HSET', record.key, 'lease', lease, 'expires', expires or '')
-    expireAt(record.key, expires)
+  local function leased(key, record, leaseMs, ...)
+    record[LEASE] = now + leaseMs
+    record[EXPIRES] = not isHeldAfter(record, 'lapsed') and record[LEASE] + record[TTL]
+    write(key, record, ...)
   end
 
-  local function stepFields(from, to)
+  local function stepFields(count)
     local fields = {}
-    for number = from, to do
-      for _, part in ipairs({ 'name', 'kept', 'meta', 'body' }) do fields[#fields + 1] = 'step:' .. number .. ':' .. part end
+    for number = 1, count do
+      fields[2 * number - 1], fields[2 * number] = 'step:' .. number .. ':name', 'step:' .. number .. ':result'
     end
     return fields
   end
 
-  local function stepsOf(record)
-    if record.steps == 0 then return {} end
-    return redis.call('HMGET', record.key, unpack(stepFields(1, record.steps)))
+  local function stepsOf(key, record)
+    if record[STEPS] == 0 then return {} end
+    return call('HMGET', key, unpack(stepFields(record[STEPS])))
   end
 
   -- A channel that this user may not publish on costs a notification, not the settlement: whoever waits polls as well.
-  local function tell(record)
-    if not record.watched then return end
-    redis.pcall('PUBLISH', channel, record.key)
-    redis.call('HDEL', record.key, 'watched')
+  local function tell(key, watched)
+    if not watched then return end
+    redis.pcall('PUBLISH', channel, key)
+    call('HDEL', key, 'watched')
   end
 
-  local function completed(record, owner, kept, meta, body)
-    local expires = now + record.ttl + record.remember
-    redis.call('HSET', record.key, 'state', 'completed', 'owner', owner, 'lease', now, 'ended', now,
-      'expires', expires, 'kept', kept, 'meta', meta, 'body', body)
-    if record.cause then redis.call('HDEL', record.key, 'cause') end
-    if record.steps > 0 then redis.call('HDEL', record.key, 'steps', unpack(stepFields(1, record.steps))) end
-    expireAt(record.key, expires)
-    tell(record)
+  local function completed(key, record, watched, outcome)
+    if record[STEPS] > 0 then call('HDEL', key, unpack(stepFields(record[STEPS]))) end
+    record[CAUSE], record[STEPS] = false, 0
+    complete(key, record, outcome)
+    tell(key, watched)
   end
 
-  local function interrupted(record, state, attempt, owner, cause)
-    local expires = state == 'interrupted' and now + record.ttl or nil
-    redis.call('HSET', record.key, 'state', state, 'attempt', attempt, 'owner', owner, 'lease', now, 'cause', cause,
-      'ended', now, 'expires', expires or '')
-    expireAt(record.key, expires)
-    tell(record)
+  local function interrupted(key, record, watched, state, cause)
+    record[STATE], record[LEASE], record[CAUSE], record[ENDED] = state, now, cause, now
+    record[EXPIRES] = state == 'interrupted' and now + record[TTL]
+    write(key, record)
+    tell(key, watched)
   end
 
-  local function removed(record)
-    tell(record)
-    redis.call('UNLINK', record.key)
+  local function removed(key, watched)
+    tell(key, watched)
+    call('UNLINK', key)
   end
 
   local kinds = {}
 
   -- Of one that is there; what is not, or no longer, is begun by the caller of this.
-  function kinds.claim(record, owner, fingerprint, leaseMs)
-    if record.fingerprint ~= fingerprint then return { 'mismatch' } end
-    local attempt = record.attempt
-    if record.state == 'running' and record.owner == owner then
-      leased(record, leaseMs)
-    elseif record.state == 'running' and record.lease > now then
+  function kinds.claim(key, record, watched, owner, fingerprint, leaseMs)
+    if record[FINGERPRINT] ~= fingerprint then return { 'mismatch' } end
+    if record[STATE] == 'running' and record[OWNER] == owner then
+      leased(key, record, leaseMs)
+    elseif record[STATE] == 'running' and record[LEASE] > now then
       -- Nothing depends on it but how soon the other one hears of the end: where it cannot be written, polling does.
-      if not record.watched then redis.pcall('HSET', record.key, 'watched', 1) end
-      return { 'busy', record.lease - now }
-    elseif record.state == 'completed' and record.ended + record.ttl > now then
-      return { 'completed', unpack(redis.call('HMGET', record.key, 'kept', 'meta', 'body')) }
-    elseif record.state == 'completed' or record.state == 'tombstone' then
+      if not watched then redis.pcall('HSET', key, 'watched', 1) end
+      return { 'busy', record[LEASE] - now }
+    elseif record[STATE] == 'completed' and record[ENDED] + record[TTL] > now then
+      return { 'completed', call('HGET', key, 'outcome') }
+    elseif record[STATE] == 'completed' or record[STATE] == 'tombstone' then
       return { 'expired' }
     elseif isHeld(record) then
-      return { 'held', attempt, record.cause or 'lapsed' }
-    elseif record.owner == owner then
+      return { 'held', record[ATTEMPT], record[CAUSE] or 'lapsed' }
+    elseif record[OWNER] == owner then
       return { 'busy', 0 }
     else
-      attempt = attempt + 1
-      record.attempt = attempt
-      redis.call('HSET', record.key, 'state', 'running', 'attempt', attempt, 'owner', owner, 'generation', generationOf(record))
-      redis.call('HDEL', record.key, 'cause', 'ended')
-      leased(record, leaseMs)
+      record[GENERATION] = record[GENERATION] or record[OWNER]
+      record[STATE], record[ATTEMPT], record[OWNER], record[CAUSE], record[ENDED] = 'running', record[ATTEMPT] + 1, owner, false, false
+      leased(key, record, leaseMs)
     end
-    return { 'claimed', attempt, generationOf(record), unpack(stepsOf(record)) }
+    return { 'claimed', record[ATTEMPT], record[GENERATION] or owner, unpack(stepsOf(key, record)) }
   end
 
   local function isOwned(record, owner, attempt)
-    return record.present and record.owner == owner and record.attempt == tonumber(attempt)
+    return isPresent(record) and record[OWNER] == owner and record[ATTEMPT] == tonumber(attempt)
   end
 
-  function kinds.complete(record, owner, attempt, kept, meta, body)
-    if not isOwned(record, owner, attempt) then return 'stale' end
-    if record.state == 'running' then completed(record, owner, kept, meta, body) return 'ok' end
-    return (record.state == 'completed' or record.state == 'tombstone') and 'ok' or 'stale'
+  function kinds.complete(key, record, watched, owner, attempt, outcome)
+    if not isOwned(record, owner, attempt) then return 0 end
+    if record[STATE] == 'running' then completed(key, record, watched, outcome) return 1 end
+    return (record[STATE] == 'completed' or record[STATE] == 'tombstone') and 1 or 0
   end
 
-  function kinds.interrupt(record, owner, attempt, cause)
-    if not isOwned(record, owner, attempt) then return 'stale' end
-    if record.state ~= 'running' then return record.cause == cause and 'ok' or 'stale' end
-    interrupted(record, isHeldAfter(record, cause) and 'held' or 'interrupted', record.attempt, owner, cause)
-    return 'ok'
+  function kinds.interrupt(key, record, watched, owner, attempt, cause)
+    if not isOwned(record, owner, attempt) then return 0 end
+    if record[STATE] ~= 'running' then return record[CAUSE] == cause and 1 or 0 end
+    interrupted(key, record, watched, isHeldAfter(record, cause) and 'held' or 'interrupted', cause)
+    return 1
   end
 
-  function kinds.renew(record, owner, attempt, leaseMs)
-    if not isOwned(record, owner, attempt) or record.state ~= 'running' then return 'stale' end
-    leased(record, leaseMs)
-    return 'ok'
+  function kinds.renew(key, record, _, owner, attempt, leaseMs)
+    if not isOwned(record, owner, attempt) or record[STATE] ~= 'running' then return 0 end
+    leased(key, record, leaseMs)
+    return 1
   end
 
-  function kinds.step(record, owner, attempt, leaseMs, name, kept, meta, body)
-    if not isOwned(record, owner, attempt) or record.state ~= 'running' then return 'stale' end
-    local known = false
-    for number = 1, record.steps do
-      if redis.call('HGET', record.key, 'step:' .. number .. ':name') == name then known = true end
+  function kinds.step(key, record, _, owner, attempt, leaseMs, name, result)
+    if not isOwned(record, owner, attempt) or record[STATE] ~= 'running' then return 0 end
+    for number = 1, record[STEPS] do
+      if call('HGET', key, 'step:' .. number .. ':name') == name then leased(key, record, leaseMs) return 1 end
     end
-    if not known then
-      local number = 'step:' .. (record.steps + 1)
-      redis.call('HSET', record.key, 'steps', record.steps + 1, number .. ':name', name, number .. ':kept', kept,
-        number .. ':meta', meta, number .. ':body', body)
-    end
-    leased(record, leaseMs)
-    return 'ok'
+    record[STEPS] = record[STEPS] + 1
+    local number = 'step:' .. record[STEPS]
+    leased(key, record, leaseMs, number .. ':name', name, number .. ':result', result)
+    return 1
   end
 
   -- The first attempt leaves nothing; a later one leaves what it found.
-  function kinds.release(record, owner)
-    if not record.present then return 'ok' end
-    if record.owner ~= owner or record.state ~= 'running' then return 'stale' end
-    if record.attempt == 1 then removed(record) else interrupted(record, 'interrupted', record.attempt - 1, '', 'lapsed') end
-    return 'ok'
+  function kinds.release(key, record, watched, owner)
+    if not isPresent(record) then return 1 end
+    if record[OWNER] ~= owner or record[STATE] ~= 'running' then return 0 end
+    if record[ATTEMPT] == 1 then removed(key, watched) return 1 end
+    record[ATTEMPT], record[OWNER] = record[ATTEMPT] - 1, ''
+    interrupted(key, record, watched, 'interrupted', 'lapsed')
+    return 1
   end
 
-  -- With an empty kept: as absent.
-  function kinds.resolve(record, actor, reason, kept, meta, body)
-    if not record.present or not isHeld(record) then return 'stale' end
-    if kept == '' then removed(record) return 'ok' end
-    completed(record, '', kept, meta, body)
-    redis.call('HSET', record.key, 'actor', actor, 'reason', reason)
-    return 'ok'
+  -- With an empty outcome: as absent.
+  function kinds.resolve(key, record, watched, actor, reason, outcome)
+    if not isPresent(record) or not isHeld(record) then return 0 end
+    if outcome == '' then removed(key, watched) return 1 end
+    record[GENERATION] = record[GENERATION] or record[OWNER]
+    record[OWNER], record[ACTOR], record[REASON] = '', actor, reason
+    completed(key, record, watched, outcome)
+    return 1
   end
 
-  -- What there is, for people; without the bodies where they are not asked for.
-  function kinds.look(record, bodies)
-    if not record.present then return { now } end
-    local fields = { 'state', 'attempt', 'owner', 'lease', 'expires', 'fingerprint', 'policy', 'created', 'ended', 'cause', 'scope', 'name', 'key',
-      'actor', 'reason', 'generation' }
-    if bodies == '1' then
-      fields[#fields + 1], fields[#fields + 2], fields[#fields + 3] = 'kept', 'meta', 'body'
-      for _, field in ipairs(stepFields(1, record.steps)) do fields[#fields + 1] = field end
-    end
-    return { now, redis.call('HMGET', record.key, unpack(fields)) }
+  -- What there is, for people; without the outcome and the steps where they are not asked for.
+  function kinds.look(key, record, _, bodies)
+    if not isPresent(record) then return { now } end
+    if bodies ~= '1' then return { now, record } end
+    return { now, record, call('HGET', key, 'outcome'), stepsOf(key, record) }
   end
 
   -- Only what is as it was when it was looked at, and never what is running.
-  function kinds.purge(record, state, attempt, owner, created)
-    if record.state ~= state or record.attempt ~= tonumber(attempt) or record.owner ~= owner or record.created ~= created then return 0 end
-    if record.state == 'running' and record.lease > now then return 0 end
-    removed(record)
+  function kinds.purge(key, record, watched, state, attempt, owner, created)
+    if not record or record[STATE] ~= state or record[ATTEMPT] ~= tonumber(attempt) or record[OWNER] ~= owner then return 0 end
+    if record[CREATED] ~= tonumber(created) or (state == 'running' and record[LEASE] > now) then return 0 end
+    removed(key, watched)
     return 1
   end
 
   -- What has expired and is still there, because the clock was moved, and the outcome of what is only remembered.
-  function kinds.sweep(record)
-    if not record.state then return 0 end
-    if not record.present then removed(record) return 1 end
-    if record.state ~= 'completed' or record.ended + record.ttl > now then return 0 end
-    redis.call('HSET', record.key, 'state', 'tombstone')
-    redis.call('HDEL', record.key, 'kept', 'meta', 'body')
+  function kinds.sweep(key, record, watched)
+    if not record then return 0 end
+    if not isPresent(record) then removed(key, watched) return 1 end
+    if record[STATE] ~= 'completed' or record[ENDED] + record[TTL] > now then return 0 end
+    record[STATE] = 'tombstone'
+    write(key, record)
+    call('HDEL', key, 'outcome')
     return 1
   end
 
-  return kinds, recordOf
+  return kinds
 end
 
--- owner, fingerprint, lease, ttl or nothing if it is held when it lapses, policy, scope, name, key
-local function begin(key, at)
-  local lease = now + ARGV[at + 3]
-  local expires = ARGV[at + 4] ~= '' and lease + ARGV[at + 4] or ''
-  call('HSET', key, 'scope', ARGV[at + 6], 'name', ARGV[at + 7], 'key', ARGV[at + 8], 'fingerprint', ARGV[at + 2],
-    'policy', ARGV[at + 5], 'created', now, 'state', 'running', 'attempt', 1, 'owner', ARGV[at + 1], 'lease', lease, 'expires', expires)
-  if expires ~= '' then call('PEXPIREAT', key, expires - offset) end
-  return { 'claimed', 1, ARGV[at + 1] }
+-- The item: owner, fingerprint, lease, ttl or nothing if it is held when it lapses, ttl, remember, holds, attempts, scope, name, key
+local function begin(key, item)
+  local lease = now + item[4]
+  write(key, { 'running', 1, item[2], lease, item[5] ~= '' and lease + item[5], item[3], false, false, 0,
+    tonumber(item[6]), tonumber(item[7]), item[8], tonumber(item[9]), now, item[10], item[11], item[12], false, false, false })
+  return 1
 end
-
--- owner, attempt, kept, meta, body; of a record without steps, cause or anybody who waits
-local function complete(key, at, policy)
-  local ttl, remember = string.match(policy, '^(%S+) (%S+)')
-  local expires = now + ttl + remember
-  call('HSET', key, 'state', 'completed', 'lease', now, 'ended', now, 'expires', expires, 'kept', ARGV[at + 3],
-    'meta', ARGV[at + 4], 'body', ARGV[at + 5])
-  call('PEXPIREAT', key, expires - offset)
-  return 'ok'
-end
-
-local sizes = { claim = 8, complete = 5, interrupt = 3, renew = 3, step = 7, release = 1, resolve = 5, look = 1, purge = 4, sweep = 0 }
 
 local found = {}
 for index = 1, #KEYS do
@@ -255,25 +225,25 @@ for index = 1, #KEYS do
   if found[index].err then return found[index] end
 end
 
-local results, changed, at = {}, {}, 3
-local kinds, recordOf
+local results, changed = {}, {}
+local kinds
 for index = 1, #KEYS do
-  local key, kind = KEYS[index], ARGV[at]
-  local values = changed[key] and read(key) or found[index]
-  local state, expires = values[1], tonumber(values[5])
-  local present = state and not (expires and expires <= now)
+  local key, item = KEYS[index], items[index]
+  local kind, values = item[1], changed[key] and read(key) or found[index]
+  local record, watched = values[1] and cmsgpack.unpack(values[1]), values[2]
+  local present = record and not (record[EXPIRES] and record[EXPIRES] <= now)
   if kind == 'claim' and not present then
-    if state then call('UNLINK', key) end
-    results[index] = begin(key, at)
-  elseif kind == 'complete' and present and state == 'running' and values[3] == ARGV[at + 1] and values[2] == ARGV[at + 2]
-    and not (values[8] or values[10] or values[11]) then
-    results[index] = complete(key, at, values[9])
+    if record then call('UNLINK', key) end
+    results[index] = begin(key, item)
+  elseif kind == 'complete' and present and record[STATE] == 'running' and record[OWNER] == item[2] and record[ATTEMPT] == tonumber(item[3])
+    and not (record[CAUSE] or record[STEPS] > 0 or watched) then
+    complete(key, record, item[4])
+    results[index] = 1
   else
-    if not kinds then kinds, recordOf = others() end
-    results[index] = kinds[kind](recordOf(key, values), unpack(ARGV, at + 1, at + sizes[kind]))
+    kinds = kinds or others()
+    results[index] = kinds[kind](key, record, watched, unpack(item, 2))
   end
   changed[key] = true
-  at = at + 1 + sizes[kind]
 end
 return results
 `

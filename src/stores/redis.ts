@@ -8,7 +8,7 @@ import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
 import { linkOf, type Link, type RedisClient, type RedisWord } from './redis-clients.ts'
 import { openRecords, refusalOf } from './redis-opening.ts'
-import { claimOf, claimWords, purgeWords, settlementWords, viewOf } from './redis-records.ts'
+import { claimOf, claimWords, packed, purgeWords, settlementWords, viewOf } from './redis-records.ts'
 import { RECORDS } from './redis-scripts.ts'
 import { Watchers } from './redis-watchers.ts'
 
@@ -91,13 +91,14 @@ class RedisStore implements Store {
   async claim(claims: readonly Claim[]): Promise<readonly ClaimResult[]> {
     this.#checkOpen()
     const items = claims.map((claim) => ({ id: claim.id, words: claimWords(claim) }))
-    return (await this.#decided(items)).map(claimOf)
+    const replies = await this.#decided(items)
+    return claims.map((claim, index) => claimOf(claim, replies[index]))
   }
 
   async settle(settlements: readonly Settlement[]): Promise<readonly SettleResult[]> {
     this.#checkOpen()
     const items = settlements.map((settlement) => ({ id: settlement.id, words: settlementWords(settlement) }))
-    return (await this.#decided(items)).map((result) => (String(result) === 'ok' ? 'ok' : 'stale'))
+    return (await this.#decided(items)).map((result) => (result === 1 ? 'ok' : 'stale'))
   }
 
   async watch(ids: readonly string[], signal: AbortSignal): Promise<void> {
@@ -234,9 +235,8 @@ class RedisStore implements Store {
   /** @param isWhole whether this is all of the caller's batch, so that a refusal means that nothing was applied */
   async #batch(items: readonly Item[], isWhole: boolean): Promise<readonly unknown[]> {
     const keys = items.map(({ id }) => this.#key(id))
-    const head = [String(this.#clockOffsetMs()), this.#channel]
-    const words: RedisWord[] = [digest, String(keys.length), ...keys, ...head]
-    for (const item of items) words.push(...item.words)
+    const told = [String(this.#clockOffsetMs()), this.#channel, packed(items.map((item) => item.words))]
+    const words: RedisWord[] = [digest, String(keys.length), ...keys, ...told]
     try {
       return (await this.#script(keys[0] ?? '', words)) as readonly unknown[]
     } catch (error) {

@@ -156,15 +156,18 @@ describe('while the store is away', () => {
     const { once } = inVirtualTime(time, { store })
     await time.until(once.open())
     store.break('hang')
-    const queued = Array.from({ length: 1 + limits.queueMax }, (_, index) => once.try({ ...charge, key: `k-${index}` }, never))
-    const settled = Promise.allSettled(queued)
+    const tried = (count: number, prefix: string): Promise<unknown>[] =>
+      Array.from({ length: count }, (_, index) => once.try({ ...charge, key: `${prefix}-${index}` }, never))
+    const onTheirWay = tried(limits.batchMax * limits.batchesInFlightMax, 'sent')
+    await time.turn()
+    const settled = Promise.allSettled([...onTheirWay, ...tried(limits.queueMax, 'queued')])
     await time.turn()
     const askedAt = time.now
     await assert.rejects(time.until(once.run({ ...charge, key: 'one more' }, never)), {
       message: /10000 calls are already queued/,
     })
     assert.ok(time.now - askedAt <= patienceMs)
-    assert.equal(store.made('claim'), 1)
+    assert.equal(store.made('claim'), limits.batchesInFlightMax)
     assert.ok((await time.until(settled)).every(({ status }) => status === 'rejected'))
   })
 

@@ -138,6 +138,20 @@ describe('a lane', () => {
     assert.equal((await Promise.all(results)).length, 4)
   })
 
+  test('shares out what waits among the batches that may go, but not a few items', async () => {
+    const subject = new Subject({ inFlightMax: 2, unsharedMax: 3, schedule: setImmediate })
+    const few = subject.add('a', 'b', 'c')
+    await turn()
+    await subject.answer()
+    const many = subject.add('d', 'e', 'f', 'g', 'h', 'i', 'j')
+    await turn()
+    await turn()
+    assert.deepEqual(subject.sent, ['a b c', 'd e f g', 'h i j'])
+    await subject.answer(2)
+    await subject.answer(3)
+    assert.equal((await Promise.all([...few, ...many])).length, 10)
+  })
+
   test('refuses what comes when as much is queued as may be, and takes calls again when that is sent', async () => {
     const subject = new Subject({ queueMax: 2 })
     const results = subject.add('on its way', 'q1', 'q2')

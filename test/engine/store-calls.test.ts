@@ -44,14 +44,17 @@ describe('the engine’s calls to a store', () => {
     ])
   })
 
-  test('that answers later reach it at once', async () => {
+  test('that answers later reach it at the end of the turn as well: those of one turn together', async () => {
     const time = new VirtualTime()
-    const store = new FaultyStore(virtualMemory(time), { synchronous: false })
+    const store = new TurnsStore(virtualMemory(time), { synchronous: false })
     const { once } = inVirtualTime(time, { store })
     await time.until(once.open())
-    const running = once.run(charge, () => 'done')
-    assert.equal(store.made('claim'), 1)
-    assert.equal(await time.until(running), 'done')
+    const running = ['k-1', 'k-2', 'k-3'].map((key) => once.run({ ...charge, key }, async () => 'done'))
+    assert.deepEqual(await time.until(Promise.all(running)), ['done', 'done', 'done'])
+    assert.deepEqual(store.log, [
+      { call: 'claim', items: 3, turn: 0 },
+      { call: 'settle', items: 3, turn: 0 },
+    ])
   })
 })
 

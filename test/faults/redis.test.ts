@@ -208,7 +208,7 @@ describe('faults of Redis', { skip: redisMissing ?? false }, () => {
     const [known, first, second] = [claimOf('known'), claimOf('k'), claimOf('k')]
     await store.claim([known])
     await store.settle([completionOf(known)])
-    const isThere = async (): Promise<boolean> => (await replica.command('HGET', keyOf(known), 'state')).includes('completed')
+    const isThere = async (): Promise<boolean> => (await replica.command('HGET', keyOf(known), 'record')).includes('completed')
     await until(isThere, 'what was completed before is on the replica')
     replication.hold()
     const owners = [...(await store.claim([first]))]
