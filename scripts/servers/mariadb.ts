@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection, createPool, type Pool, type PoolOptions } from 'mysql2/promise'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun as notRunOf, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 
 /** Why there is no server to test with. */
-export const notRun = 'not run: install mariadb-server'
+export const notRun: string = notRunOf(serverKinds.mariadb)
 
 /** A clean database of a private server. */
 export interface MariadbDatabase {
@@ -35,7 +36,7 @@ export interface Mariadb {
 
 /** Whether its programs are on this machine. */
 export async function hasMariadb(): Promise<boolean> {
-  return (await programs()) !== undefined
+  return (await programsOf(serverKinds.mariadb)) !== undefined
 }
 
 /**
@@ -44,18 +45,18 @@ export async function hasMariadb(): Promise<boolean> {
  * @throws Error with `notRun` where its programs are missing
  */
 export async function startMariadb(settings: readonly string[] = []): Promise<Mariadb> {
-  const found = await programs()
-  if (found === undefined) throw new Error(notRun)
+  const [program, installer] = (await programsOf(serverKinds.mariadb)) ?? []
+  if (program === undefined || installer === undefined) throw new Error(notRun)
   const directory = await mkdtemp(join(tmpdir(), 'onceward-mariadb-'))
   const user = await serverUser()
   await chmod(directory, 0o755)
   if (user !== undefined) await chown(directory, user.uid, user.gid)
   for (const part of ['data', 'tmp']) await mkdirFor(join(directory, part), user)
-  await install(found.installer, directory, user?.name)
+  await install(installer, directory, user?.name)
   const port = await freePort()
   const server = new ServerProcess({
     name: 'mariadbd',
-    file: found.server,
+    file: program,
     args: [...argumentsOf(directory, port), ...settings],
     ready: async () => (await createConnection(rootOf(port))).end(),
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
@@ -69,12 +70,6 @@ interface ServerUser {
   readonly name: string
   readonly uid: number
   readonly gid: number
-}
-
-async function programs(): Promise<{ readonly server: string; readonly installer: string } | undefined> {
-  const server = await programPath(['mariadbd'])
-  const installer = await programPath(['mariadb-install-db'])
-  return server === undefined || installer === undefined ? undefined : { server, installer }
 }
 
 async function serverUser(): Promise<ServerUser | undefined> {

@@ -1,17 +1,18 @@
 import { execFile } from 'node:child_process'
 import { chownSync, readdirSync, readFileSync } from 'node:fs'
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 import { serverUser, type ServerUser } from './user.ts'
 
 const run = promisify(execFile)
 
 /** Why tests on it do not run where the program is missing. */
-export const postgresMissing = 'not run: install postgresql, for its programs initdb and postgres'
+export const postgresMissing: string = notRun(serverKinds.postgres)
 
 /** How a private server differs from the usual one. */
 export interface PostgresServerOptions {
@@ -23,8 +24,7 @@ export interface PostgresServerOptions {
 
 /** Starts a private Postgres on a free port; undefined where there is none to start. */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer | undefined> {
-  const directories = await newestFirst('/usr/lib/postgresql')
-  const [initdb, postgres] = await Promise.all([programPath(['initdb'], directories), programPath(['postgres'], directories)])
+  const [initdb, postgres] = (await programsOf(serverKinds.postgres)) ?? []
   if (initdb === undefined || postgres === undefined) return undefined
   const user = serverUser(['postgres', 'nobody'])
   const home = await mkdtemp(join(tmpdir(), 'onceward-postgres-'))
@@ -137,11 +137,6 @@ export class PostgresServer {
     const postmaster = Number(readFileSync(join(this.#place.data, 'postmaster.pid'), 'utf8').split('\n', 1)[0])
     return childrenOf(postmaster)
   }
-}
-
-async function newestFirst(directory: string): Promise<readonly string[]> {
-  const versions = await readdir(directory).catch((): string[] => [])
-  return versions.toSorted((a, b) => Number(b) - Number(a)).map((version) => join(directory, version, 'bin'))
 }
 
 async function ownedBy({ uid, gid }: ServerUser, ...directories: readonly (string | undefined)[]): Promise<void> {
