@@ -8,7 +8,7 @@ import { suite, test, type TestContext } from 'node:test'
 import { onceward, type Once, type OncewardOptions } from '../../src/index.ts'
 import { postgres } from '../../src/stores/postgres.ts'
 import { startPostgres } from '../../scripts/servers/postgres.ts'
-import { claimOf, completionOf, smallDisk, statesOf } from '../stores/sqlite-support.ts'
+import { claimOf, completionOf, smallDisk, statesOf } from '../stores/store-support.ts'
 import { opened, poolOf, serverFor } from '../stores/postgres-support.ts'
 import { Proxy, type Direction } from './proxy.ts'
 

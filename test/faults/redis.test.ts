@@ -6,10 +6,8 @@ import { redisMissing, startCluster, startRedis, startSentinel, until } from '..
 import { redis } from '../../src/stores/redis.ts'
 import { assertNoUnhandledRejections } from '../engine/support.ts'
 import {
-  claimOf,
   clientFor,
   clients,
-  completionOf,
   ioredisCluster,
   ioredisThrough,
   keyOf,
@@ -18,6 +16,7 @@ import {
   storeFor,
   type Opened,
 } from '../stores/redis-support.ts'
+import { claimOf, completionOf } from '../stores/store-support.ts'
 import { Proxy, type Direction } from './proxy.ts'
 
 assertNoUnhandledRejections()

@@ -2,17 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test, type TestContext } from 'node:test'
 import { hasMariadb, notRun, startMariadb, type Mariadb, type MariadbDatabase } from '../../scripts/servers/mariadb.ts'
 import type { Claim } from '../../src/core/transitions.ts'
-import {
-  answersOf,
-  claimOf,
-  claimsOf,
-  completionOf,
-  fenceOf,
-  openedOn,
-  openTransaction,
-  poolFor,
-  statesOf,
-} from './mysql-support.ts'
+import { openedOn, openTransaction, poolFor } from './mysql-support.ts'
+import { answersOf, claimOf, claimsOf, completionOf, fenceOf, statesOf } from './store-support.ts'
 import { mysql } from '../../src/stores/mysql.ts'
 
 const skip = (await hasMariadb()) ? false : notRun

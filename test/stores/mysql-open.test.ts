@@ -5,7 +5,8 @@ import { freePort } from '../../scripts/servers/server.ts'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { OptionsError, StoreOpenError } from '../../src/core/errors.ts'
 import { mysql, type MysqlOptions, type MysqlPool } from '../../src/stores/mysql.ts'
-import { answersOf, claimOf, openedOn, poolFor, pretending } from './mysql-support.ts'
+import { openedOn, poolFor, pretending } from './mysql-support.ts'
+import { answersOf, claimOf } from './store-support.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb

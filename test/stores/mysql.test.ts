@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { StoreDataError } from '../../src/core/errors.ts'
 import { mysql, type MysqlConnection, type MysqlPool } from '../../src/stores/mysql.ts'
-import { answersOf, claimOf, claimsOf, completionOf, fenceOf, openedOn, poolFor, statesOf } from './mysql-support.ts'
+import { openedOn, poolFor } from './mysql-support.ts'
+import { answersOf, claimOf, claimsOf, completionOf, fenceOf, statesOf } from './store-support.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb

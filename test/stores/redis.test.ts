@@ -9,7 +9,8 @@ import { assertFound } from '../../src/testing/store/assertions.ts'
 import type { Claim, Settlement } from '../../src/core/transitions.ts'
 import type { Store } from '../../src/core/store.ts'
 import { assertNoUnhandledRejections } from '../engine/support.ts'
-import { callsOf, claimOf, clientFor, clients, completionOf, keyOf, serverFor, storeFor } from './redis-support.ts'
+import { callsOf, clientFor, clients, keyOf, serverFor, storeFor } from './redis-support.ts'
+import { claimOf, completionOf } from './store-support.ts'
 
 assertNoUnhandledRejections()
 
