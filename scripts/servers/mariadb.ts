@@ -42,17 +42,20 @@ export async function hasMariadb(): Promise<boolean> {
 /**
  * Starts a private MariaDB with the settings it has by default.
  * @param settings options of its command line besides
+ * @param where the directory in which its own is made
  * @throws Error with `notRun` where its programs are missing
  */
-export async function startMariadb(settings: readonly string[] = []): Promise<Mariadb> {
+export async function startMariadb(settings: readonly string[] = [], where: string = tmpdir()): Promise<Mariadb> {
   const [program, installer] = (await programsOf(serverKinds.mariadb)) ?? []
   if (program === undefined || installer === undefined) throw new Error(notRun)
-  const directory = await mkdtemp(join(tmpdir(), 'onceward-mariadb-'))
+  const directory = await mkdtemp(join(where, 'onceward-mariadb-'))
   const user = await serverUser()
   await chmod(directory, 0o755)
   if (user !== undefined) await chown(directory, user.uid, user.gid)
   for (const part of ['data', 'tmp']) await mkdirFor(join(directory, part), user)
-  await install(installer, directory, user?.name)
+  // The sizes of InnoDB's files are decided when they are made.
+  const sizes = settings.filter((each) => each.startsWith('--innodb-'))
+  await install(installer, [`--datadir=${join(directory, 'data')}`, `--tmpdir=${join(directory, 'tmp')}`, ...sizes], user?.name)
   const port = await freePort()
   const server = new ServerProcess({
     name: 'mariadbd',
@@ -84,15 +87,10 @@ async function mkdirFor(path: string, user: ServerUser | undefined): Promise<voi
   if (user !== undefined) await chown(path, user.uid, user.gid)
 }
 
-async function install(program: string, directory: string, user: string | undefined): Promise<void> {
+async function install(program: string, options: readonly string[], user: string | undefined): Promise<void> {
   const owner = user === undefined ? [] : [`--user=${user}`]
   // Two at a time would take each other's temporary tables for their own.
-  const rest = [
-    `--datadir=${join(directory, 'data')}`,
-    `--tmpdir=${join(directory, 'tmp')}`,
-    '--skip-test-db',
-    '--auth-root-authentication-method=normal',
-  ]
+  const rest = [...options, '--skip-test-db', '--auth-root-authentication-method=normal']
   await promisify(execFile)(program, ['--no-defaults', ...owner, ...rest])
 }
 

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite, test, type TestContext } from 'node:test'
 import { onceward, type Once, type OncewardOptions } from '../../src/index.ts'
 import { postgres } from '../../src/stores/postgres.ts'
 import { startPostgres } from '../../scripts/servers/postgres.ts'
-import { claimOf, completionOf, smallDisk, statesOf } from '../stores/store-support.ts'
+import { assertNoUnhandledRejections } from '../engine/support.ts'
+import { claimOf, completionOf, fillerOf, smallDisk, statesOf } from '../stores/store-support.ts'
 import { opened, poolOf, serverFor } from '../stores/postgres-support.ts'
 import { Proxy, type Direction } from './proxy.ts'
+
+assertNoUnhandledRejections()
 
 const { server, skip } = await serverFor()
 
@@ -173,9 +173,7 @@ suite('Postgres under faults', { skip }, () => {
       acknowledged.push(...claims)
     }
     await work(0)
-    const filler = join(disk.path, 'filler')
-    const room = Number(execFileSync('df', ['--output=avail', '-B1', disk.path]).toString().split('\n')[1])
-    await writeFile(filler, Buffer.alloc(Math.max(room - 2_000_000, 0)))
+    const filler = fillerOf(disk.path, 2_000_000)
     let failed = 0
     for (let round = 1; failed < 3 && round < 200; round += 1) await work(round).catch(() => (failed += 1))
     assert.equal(failed, 3)

@@ -133,6 +133,15 @@ suite('opening on MariaDB', { skip }, () => {
     assert.deepEqual(await answersOf(store, [claimOf('k')]), ['claimed'])
   })
 
+  test("a table of the MySQL store may be called by a word of SQL's own", async (t) => {
+    const pool = poolFor(t, await server.database())
+    for (const table of ['select', 'table', '_']) {
+      const store = mysql(pool, { table })
+      await store.open()
+      assert.deepEqual(await answersOf(store, [claimOf('k')]), ['claimed'], table)
+    }
+  })
+
   test('a read-only server, an old one, and a session that commits nothing or refuses updates do not open', async (t) => {
     const pool = poolFor(t, await server.database())
     await mysql(pool).open()

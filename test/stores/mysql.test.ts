@@ -86,6 +86,27 @@ suite('on MariaDB', { skip }, () => {
     }
   })
 
+  test('a claim that lost the race to insert is told what is committed by then, under every isolation of the session', async (t) => {
+    const database = await server.database()
+    const winner = await openedOn(t, database)
+    for (const isolation of ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
+      const pool = poolFor(t, database)
+      pool.pool.on('connection', (connection) => connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}`))
+      const claim = claimOf(isolation)
+      const meanwhile = [async () => winner.claim([claim]), async () => winner.settle([completionOf(claim)])]
+      let isOpen = false
+      const told = async (sql: string): Promise<void> => {
+        // Before the loser inserts the winner has; before the loser reads the winner has completed.
+        if (isOpen && /INSERT INTO|SELECT id, revision/.test(sql)) await meanwhile.shift()?.()
+      }
+      const loser = mysql(tapped(pool, { told }))
+      await loser.open()
+      isOpen = true
+      assert.deepEqual(await answersOf(loser, [claimOf(isolation)]), ['completed'], isolation)
+      assert.equal(meanwhile.length, 0)
+    }
+  })
+
   test('a decision that is written too late is taken again', async (t) => {
     const clock = { offsetMs: 0 }
     let stalls = 1

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { createHash, randomUUID } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
@@ -90,4 +90,12 @@ export function smallDisk(t: TestContext, bytes: number): { readonly path: strin
   }
   afterwards(t, () => execFileSync('umount', ['-l', path]))
   return { path }
+}
+
+/** Fills the disk of this directory but for so many bytes; the file that does, to be removed. */
+export function fillerOf(path: string, leftBytes: number): string {
+  const free = Number(execFileSync('df', ['--output=avail', '-B1', path]).toString().split('\n')[1])
+  const filler = join(path, 'filler')
+  writeFileSync(filler, Buffer.alloc(Math.max(free - leftBytes, 0)))
+  return filler
 }
