@@ -86,6 +86,8 @@ export interface RedisSentinel {
   readonly servers: readonly RedisServer[]
   /** The server that the Sentinels call the master. */
   master(): Promise<RedisServer>
+  /** Has the replica made the master, and the master its replica, while both live. */
+  failOver(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -118,6 +120,7 @@ export async function startSentinel(args: readonly string[] = []): Promise<Redis
       if (found === undefined) throw new Error(`no server is the master that Sentinel names: ${said}`)
       return found
     },
+    failOver: async () => void (await watcher?.command('SENTINEL', 'FAILOVER', name)),
     stop: async () => void (await Promise.all([...sentinels, ...servers].map(async (each) => each.stop()))),
   }
 }
