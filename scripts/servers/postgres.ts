@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process'
 import { chownSync, readdirSync, readFileSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
 import { notRun, programsOf, serverKinds } from './kinds.ts'
@@ -38,6 +38,25 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   return server
 }
 
+/**
+ * Starts a replica of a server, which follows it through the port given.
+ * @param through the server's port, or that of a proxy before it
+ */
+export async function startReplica(server: PostgresServer, through: number): Promise<PostgresServer> {
+  const { user, postgres, settings } = server.place
+  const home = await mkdtemp(join(tmpdir(), 'onceward-postgres-'))
+  await ownedBy(user, home)
+  const data = join(home, 'data')
+  const source = ['-h', '127.0.0.1', '-p', String(through), '-U', 'postgres']
+  await run(join(dirname(postgres), 'pg_basebackup'), [...source, '-D', data, '-R', '--checkpoint=fast', '--no-sync'], {
+    ...user,
+    cwd: home,
+  })
+  const replica = new PostgresServer({ postgres, user, home, data, port: await freePort(), settings })
+  await replica.start()
+  return replica
+}
+
 interface Place {
   readonly postgres: string
   readonly user: ServerUser
@@ -50,14 +69,15 @@ interface Place {
 /** A private Postgres: its superuser is `postgres`, who needs no password. */
 export class PostgresServer {
   readonly port: number
-  readonly #place: Place
+  /** Its programs and directories. */
+  readonly place: Place
   readonly #process: ServerProcess
   #databases = 0
 
   constructor(place: Place) {
     const { postgres, user, home, data, port, settings } = place
     this.port = port
-    this.#place = place
+    this.place = place
     const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', home, ...settings.flatMap((each) => ['-c', each])]
     this.#process = new ServerProcess({ name: 'postgres', file: postgres, args, ready: async () => this.#answer(), ...user })
   }
@@ -126,7 +146,7 @@ export class PostgresServer {
   /** Ends it and removes its data. */
   async stop(): Promise<void> {
     await this.#process.stop('SIGINT')
-    await rm(this.#place.home, { recursive: true, force: true })
+    await rm(this.place.home, { recursive: true, force: true })
   }
 
   async #answer(): Promise<void> {
@@ -134,7 +154,7 @@ export class PostgresServer {
   }
 
   #backends(): readonly number[] {
-    const postmaster = Number(readFileSync(join(this.#place.data, 'postmaster.pid'), 'utf8').split('\n', 1)[0])
+    const postmaster = Number(readFileSync(join(this.place.data, 'postmaster.pid'), 'utf8').split('\n', 1)[0])
     return childrenOf(postmaster)
   }
 }
