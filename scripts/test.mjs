@@ -1,5 +1,7 @@
 // Runs the tests, or the files and globs given, against the sources: `npm test`, `npm test -- test/core/*.test.ts`.
-// Prints Node's own report and then, as the last line, `N passed, N failed`, with `, N skipped` when there are any.
+// Prints Node's own report, which servers are missing here and so were not tested on, and then, as the last line, `N passed, N failed`,
+// with `, N skipped` when there are any.
+import { spawnSync } from 'node:child_process'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
 
@@ -25,8 +27,12 @@ tests.on('test:summary', ({ file, counts }) => {
 })
 
 for await (const text of tests.compose(new spec())) process.stdout.write(text)
+// In a process of its own: this one may not understand types.
+const missing = spawnSync(process.execPath, ['scripts/missing-servers.ts'], { encoding: 'utf8' })
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : ''
-console.log(`\nNode ${process.version}\n${totals.passed} passed, ${totals.failed} failed${skipped}`)
+console.log(
+  `\n${missing.stdout}${missing.stderr}Node ${process.version}\n${totals.passed} passed, ${totals.failed} failed${skipped}`,
+)
 
 // A pattern that meets no test is a mistake, not a success.
 if (totals.failed > 0 || totals.passed === 0) process.exitCode = 1

@@ -5,10 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { createConnection, createPool, type Pool, type PoolOptions } from 'mysql2/promise'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun as notRunOf, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 
 /** Why there is no server to test with. */
-export const notRun = 'not run: install mariadb-server'
+export const notRun: string = notRunOf(serverKinds.mariadb)
 
 /** A clean database of a private server. */
 export interface MariadbDatabase {
@@ -35,27 +36,30 @@ export interface Mariadb {
 
 /** Whether its programs are on this machine. */
 export async function hasMariadb(): Promise<boolean> {
-  return (await programs()) !== undefined
+  return (await programsOf(serverKinds.mariadb)) !== undefined
 }
 
 /**
  * Starts a private MariaDB with the settings it has by default.
  * @param settings options of its command line besides
+ * @param where the directory in which its own is made
  * @throws Error with `notRun` where its programs are missing
  */
-export async function startMariadb(settings: readonly string[] = []): Promise<Mariadb> {
-  const found = await programs()
-  if (found === undefined) throw new Error(notRun)
-  const directory = await mkdtemp(join(tmpdir(), 'onceward-mariadb-'))
+export async function startMariadb(settings: readonly string[] = [], where: string = tmpdir()): Promise<Mariadb> {
+  const [program, installer] = (await programsOf(serverKinds.mariadb)) ?? []
+  if (program === undefined || installer === undefined) throw new Error(notRun)
+  const directory = await mkdtemp(join(where, 'onceward-mariadb-'))
   const user = await serverUser()
   await chmod(directory, 0o755)
   if (user !== undefined) await chown(directory, user.uid, user.gid)
   for (const part of ['data', 'tmp']) await mkdirFor(join(directory, part), user)
-  await install(found.installer, directory, user?.name)
+  // The sizes of InnoDB's files are decided when they are made.
+  const sizes = settings.filter((each) => each.startsWith('--innodb-'))
+  await install(installer, [`--datadir=${join(directory, 'data')}`, `--tmpdir=${join(directory, 'tmp')}`, ...sizes], user?.name)
   const port = await freePort()
   const server = new ServerProcess({
     name: 'mariadbd',
-    file: found.server,
+    file: program,
     args: [...argumentsOf(directory, port), ...settings],
     ready: async () => (await createConnection(rootOf(port))).end(),
     ...(user === undefined ? {} : { uid: user.uid, gid: user.gid }),
@@ -71,12 +75,6 @@ interface ServerUser {
   readonly gid: number
 }
 
-async function programs(): Promise<{ readonly server: string; readonly installer: string } | undefined> {
-  const server = await programPath(['mariadbd'])
-  const installer = await programPath(['mariadb-install-db'])
-  return server === undefined || installer === undefined ? undefined : { server, installer }
-}
-
 async function serverUser(): Promise<ServerUser | undefined> {
   if (process.getuid?.() !== 0) return undefined
   const line = (await readFile('/etc/passwd', 'utf8')).split('\n').find((each) => each.startsWith('mysql:'))
@@ -89,15 +87,10 @@ async function mkdirFor(path: string, user: ServerUser | undefined): Promise<voi
   if (user !== undefined) await chown(path, user.uid, user.gid)
 }
 
-async function install(program: string, directory: string, user: string | undefined): Promise<void> {
+async function install(program: string, options: readonly string[], user: string | undefined): Promise<void> {
   const owner = user === undefined ? [] : [`--user=${user}`]
   // Two at a time would take each other's temporary tables for their own.
-  const rest = [
-    `--datadir=${join(directory, 'data')}`,
-    `--tmpdir=${join(directory, 'tmp')}`,
-    '--skip-test-db',
-    '--auth-root-authentication-method=normal',
-  ]
+  const rest = [...options, '--skip-test-db', '--auth-root-authentication-method=normal']
   await promisify(execFile)(program, ['--no-defaults', ...owner, ...rest])
 }
 

@@ -4,12 +4,13 @@ import { connect } from 'node:net'
 import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 import { serverUser } from './user.ts'
 import type { PostgresServer } from './postgres.ts'
 
 /** Why tests on it do not run where the program is missing. */
-export const pgbouncerMissing = 'not run: install pgbouncer'
+export const pgbouncerMissing: string = notRun(serverKinds.pgbouncer)
 
 /** A private pgbouncer. */
 export interface Pgbouncer {
@@ -20,7 +21,7 @@ export interface Pgbouncer {
 
 /** Starts a pgbouncer before a server, in transaction mode: each transaction may run on another of its few connections. */
 export async function startPgbouncer(server: PostgresServer): Promise<Pgbouncer | undefined> {
-  const file = await programPath(['pgbouncer'])
+  const [file] = (await programsOf(serverKinds.pgbouncer)) ?? []
   if (file === undefined) return undefined
   const user = serverUser(['postgres', 'nobody'])
   const home = await mkdtemp(join(tmpdir(), 'onceward-pgbouncer-'))

@@ -1,17 +1,18 @@
 import { execFile } from 'node:child_process'
 import { chownSync, readdirSync, readFileSync } from 'node:fs'
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { Client } from 'pg'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 import { serverUser, type ServerUser } from './user.ts'
 
 const run = promisify(execFile)
 
 /** Why tests on it do not run where the program is missing. */
-export const postgresMissing = 'not run: install postgresql, for its programs initdb and postgres'
+export const postgresMissing: string = notRun(serverKinds.postgres)
 
 /** How a private server differs from the usual one. */
 export interface PostgresServerOptions {
@@ -23,8 +24,7 @@ export interface PostgresServerOptions {
 
 /** Starts a private Postgres on a free port; undefined where there is none to start. */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer | undefined> {
-  const directories = await newestFirst('/usr/lib/postgresql')
-  const [initdb, postgres] = await Promise.all([programPath(['initdb'], directories), programPath(['postgres'], directories)])
+  const [initdb, postgres] = (await programsOf(serverKinds.postgres)) ?? []
   if (initdb === undefined || postgres === undefined) return undefined
   const user = serverUser(['postgres', 'nobody'])
   const home = await mkdtemp(join(tmpdir(), 'onceward-postgres-'))
@@ -36,6 +36,25 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   const server = new PostgresServer({ postgres, user, home, data, port: await freePort(), settings: options.settings ?? [] })
   await server.start()
   return server
+}
+
+/**
+ * Starts a replica of a server, which follows it through the port given.
+ * @param through the server's port, or that of a proxy before it
+ */
+export async function startReplica(server: PostgresServer, through: number): Promise<PostgresServer> {
+  const { user, postgres, settings } = server.place
+  const home = await mkdtemp(join(tmpdir(), 'onceward-postgres-'))
+  await ownedBy(user, home)
+  const data = join(home, 'data')
+  const source = ['-h', '127.0.0.1', '-p', String(through), '-U', 'postgres']
+  await run(join(dirname(postgres), 'pg_basebackup'), [...source, '-D', data, '-R', '--checkpoint=fast', '--no-sync'], {
+    ...user,
+    cwd: home,
+  })
+  const replica = new PostgresServer({ postgres, user, home, data, port: await freePort(), settings })
+  await replica.start()
+  return replica
 }
 
 interface Place {
@@ -50,14 +69,15 @@ interface Place {
 /** A private Postgres: its superuser is `postgres`, who needs no password. */
 export class PostgresServer {
   readonly port: number
-  readonly #place: Place
+  /** Its programs and directories. */
+  readonly place: Place
   readonly #process: ServerProcess
   #databases = 0
 
   constructor(place: Place) {
     const { postgres, user, home, data, port, settings } = place
     this.port = port
-    this.#place = place
+    this.place = place
     const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', home, ...settings.flatMap((each) => ['-c', each])]
     this.#process = new ServerProcess({ name: 'postgres', file: postgres, args, ready: async () => this.#answer(), ...user })
   }
@@ -126,7 +146,7 @@ export class PostgresServer {
   /** Ends it and removes its data. */
   async stop(): Promise<void> {
     await this.#process.stop('SIGINT')
-    await rm(this.#place.home, { recursive: true, force: true })
+    await rm(this.place.home, { recursive: true, force: true })
   }
 
   async #answer(): Promise<void> {
@@ -134,14 +154,9 @@ export class PostgresServer {
   }
 
   #backends(): readonly number[] {
-    const postmaster = Number(readFileSync(join(this.#place.data, 'postmaster.pid'), 'utf8').split('\n', 1)[0])
+    const postmaster = Number(readFileSync(join(this.place.data, 'postmaster.pid'), 'utf8').split('\n', 1)[0])
     return childrenOf(postmaster)
   }
-}
-
-async function newestFirst(directory: string): Promise<readonly string[]> {
-  const versions = await readdir(directory).catch((): string[] => [])
-  return versions.toSorted((a, b) => Number(b) - Number(a)).map((version) => join(directory, version, 'bin'))
 }
 
 async function ownedBy({ uid, gid }: ServerUser, ...directories: readonly (string | undefined)[]): Promise<void> {

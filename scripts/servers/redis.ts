@@ -4,11 +4,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { writeFile } from 'node:fs/promises'
-import { freePort, programPath, ServerProcess } from './server.ts'
+import { notRun, programsOf, serverKinds } from './kinds.ts'
+import { freePort, ServerProcess } from './server.ts'
 
 /** Why tests on Redis are not run here; undefined where they can be. */
 export const redisMissing: string | undefined =
-  (await programPath(['redis-server'])) === undefined ? 'not run: install redis-server' : undefined
+  (await programsOf(serverKinds.redis)) === undefined ? notRun(serverKinds.redis) : undefined
 
 /** One private Redis. */
 export interface RedisServer {
@@ -37,8 +38,8 @@ export interface RedisSettings {
 
 /** Starts one, without persistence unless the arguments say otherwise. */
 export async function startRedis({ args = [], password, sentinel, port: wanted }: RedisSettings = {}): Promise<RedisServer> {
-  const file = await programPath(['redis-server'])
-  if (file === undefined) throw new Error('not run: install redis-server')
+  const [file] = (await programsOf(serverKinds.redis)) ?? []
+  if (file === undefined) throw new Error(notRun(serverKinds.redis))
   const directory = mkdtempSync(join(tmpdir(), 'onceward-redis-'))
   const port = wanted ?? (await freePort())
   const command = async (...words: readonly string[]): Promise<string> => asked(port, words, password)
@@ -85,6 +86,8 @@ export interface RedisSentinel {
   readonly servers: readonly RedisServer[]
   /** The server that the Sentinels call the master. */
   master(): Promise<RedisServer>
+  /** Has the replica made the master, and the master its replica, while both live. */
+  failOver(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -117,6 +120,7 @@ export async function startSentinel(args: readonly string[] = []): Promise<Redis
       if (found === undefined) throw new Error(`no server is the master that Sentinel names: ${said}`)
       return found
     },
+    failOver: async () => void (await watcher?.command('SENTINEL', 'FAILOVER', name)),
     stop: async () => void (await Promise.all([...sentinels, ...servers].map(async (each) => each.stop()))),
   }
 }

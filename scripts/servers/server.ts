@@ -21,6 +21,12 @@ export interface ServerProgram {
 /** Longest start of a server, a recovery included. Milliseconds. */
 const startMs = 30_000
 
+/** Those that run: none outlives the process that started it. */
+const running = new Set<ChildProcess>()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+
 /** One private server, started from a program on this machine and stopped by its pid. */
 export class ServerProcess {
   readonly #program: ServerProgram
@@ -46,7 +52,8 @@ export class ServerProcess {
       stream?.on('data', (chunk: Buffer) => {
         this.#log = (this.#log + chunk.toString('utf8')).slice(-8_192)
       })
-    process.once('exit', () => child.kill('SIGKILL'))
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     const deadline = performance.now() + startMs
     while (!(await answers(ready))) {
       if (child.exitCode !== null || child.signalCode !== null || performance.now() > deadline) {

@@ -110,14 +110,21 @@ function messageOf(error: unknown): string {
   return inner === undefined ? said : `${said} ${messageOf(inner)}`
 }
 
-/** What a server's refusal of a whole batch is to the engine; undefined for what leaves open whether it was applied. */
-export function refusalOf(error: unknown, isWhole: boolean): Error | undefined {
+/** What was refused: whether it is all of the caller's batch, and claims alone. */
+export interface Refused {
+  readonly isWhole: boolean
+  readonly isClaims: boolean
+}
+
+/** What a server's refusal of a batch is to the engine; undefined for what leaves open whether it was applied. */
+export function refusalOf(error: unknown, { isWhole, isClaims }: Refused): Error | undefined {
   if (!(error instanceof Error)) return undefined
   if (/\bWRONGTYPE\b/.test(error.message)) {
     const message = `a key of an operation holds something that is not Onceward's (${error.message}): give another prefix`
     return isWhole ? new StoreDataError(message, { cause: error }) : new Error(message, { cause: error })
   }
-  if (isWhole && /\bOOM\b/.test(error.message))
+  // A settlement must be asked again: its handler has run, and its outcome is written as soon as there is room.
+  if (isWhole && isClaims && /\bOOM\b/.test(error.message))
     return new StoreFullError(
       `Redis has no memory for a new record (${error.message}); nothing was claimed: raise maxmemory, or shorten ttl`,
       { cause: error },

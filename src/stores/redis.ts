@@ -240,7 +240,8 @@ class RedisStore implements Store {
     try {
       return (await this.#script(keys[0] ?? '', words)) as readonly unknown[]
     } catch (error) {
-      throw refusalOf(error, isWhole) ?? error
+      const isClaims = items.every(({ words: [kind] }) => kind === 'claim')
+      throw refusalOf(error, { isWhole, isClaims }) ?? error
     }
   }
 

@@ -1,11 +1,18 @@
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { rmSync } from 'node:fs'
 import { after, before, suite, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createPool, type Pool } from 'mysql2/promise'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
-import { onceward, type Once, type OncewardOptions } from '../../src/index.ts'
+import type { Claim } from '../../src/core/transitions.ts'
+import { onceward, OncewardError, type Once, type OncewardOptions } from '../../src/index.ts'
+import { assertNoUnhandledRejections } from '../engine/support.ts'
+import { claimsOf, completionOf, fillerOf, smallDisk, statesOf } from '../stores/store-support.ts'
 import { mysql } from '../../src/stores/mysql.ts'
 import { Proxy, type Direction } from './proxy.ts'
+
+assertNoUnhandledRejections()
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb
@@ -126,5 +133,46 @@ suite('faults of MariaDB', { skip }, () => {
         assert.ok(chunk < 100, 'a call has an end')
       }
     }
+  })
+
+  test('with a full disk calls fail as unknown, and when there is room again all that MariaDB acknowledged is there', async (t) => {
+    const disk = smallDisk(t, 128 * 1024 * 1024)
+    if ('refused' in disk) return t.skip(disk.refused)
+    const place = await startMariadb(['--innodb-log-file-size=8M', '--innodb-buffer-pool-size=16M'], disk.path)
+    t.after(async () => place.stop())
+    const pool = (await place.database()).pool()
+    t.after(async () => pool.end())
+    const store = mysql(pool)
+    await store.open()
+    const acknowledged: Claim[] = []
+    const work = async (round: number): Promise<void> => {
+      const claims = claimsOf(20, String(round))
+      await store.claim(claims)
+      await store.settle(claims.map((claim) => completionOf(claim, randomBytes(20_000))))
+      acknowledged.push(...claims)
+    }
+    await work(0)
+    const filler = fillerOf(disk.path, 4_000_000)
+    let failed = 0
+    for (let round = 1; failed < 3 && round < 200; round += 1)
+      await work(round).catch((error: unknown) => {
+        // Another class would say that nothing was written, which is more than is known.
+        assert.ok(!(error instanceof OncewardError), String(error))
+        failed += 1
+      })
+    assert.equal(failed, 3)
+    rmSync(filler)
+    for (let round = 1_000; ; round += 1) {
+      assert.ok(round < 1_200, 'it works again without a restart')
+      const isWorking = await work(round).then(
+        () => true,
+        () => sleep(100, false),
+      )
+      if (isWorking) break
+    }
+    assert.ok(acknowledged.length >= 40)
+    const states = await Promise.all(acknowledged.map(async (claim) => (await statesOf(store, [claim]))[0]))
+    assert.deepEqual(new Set(states), new Set(['completed']))
+    await store.close()
   })
 })

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { suite, test, type TestContext } from 'node:test'
 import { onceward, type Once, type OncewardOptions } from '../../src/index.ts'
 import { postgres } from '../../src/stores/postgres.ts'
-import { startPostgres } from '../../scripts/servers/postgres.ts'
-import { claimOf, completionOf, smallDisk, statesOf } from '../stores/sqlite-support.ts'
+import { startPostgres, startReplica, type PostgresServer } from '../../scripts/servers/postgres.ts'
+import { assertNoUnhandledRejections } from '../engine/support.ts'
+import { claimOf, completionOf, fillerOf, smallDisk, statesOf } from '../stores/store-support.ts'
 import { opened, poolOf, serverFor } from '../stores/postgres-support.ts'
 import { Proxy, type Direction } from './proxy.ts'
+
+assertNoUnhandledRejections()
 
 const { server, skip } = await serverFor()
 
@@ -173,9 +173,7 @@ suite('Postgres under faults', { skip }, () => {
       acknowledged.push(...claims)
     }
     await work(0)
-    const filler = join(disk.path, 'filler')
-    const room = Number(execFileSync('df', ['--output=avail', '-B1', disk.path]).toString().split('\n')[1])
-    await writeFile(filler, Buffer.alloc(Math.max(room - 2_000_000, 0)))
+    const filler = fillerOf(disk.path, 2_000_000)
     let failed = 0
     for (let round = 1; failed < 3 && round < 200; round += 1) await work(round).catch(() => (failed += 1))
     assert.equal(failed, 3)
@@ -194,4 +192,73 @@ suite('Postgres under faults', { skip }, () => {
     assert.ok((await statesOf(store, acknowledged)).every((state) => state === 'completed'))
     await store.close()
   })
+
+  test('a failover that loses an unreplicated claim of Postgres makes two owners, and of their outcomes the later is kept', async (t) => {
+    const { primary, replica, replication } = await replicated(t)
+    const url = await primary.database()
+    const store = await opened(t, url)
+    const [known, first, second] = [claimOf('known'), claimOf('k'), claimOf('k')]
+    await store.claim([known])
+    await store.settle([completionOf(known)])
+    await caughtUp(primary)
+    replication.hold()
+    const owners = [...(await store.claim([first]))]
+    await primary.kill()
+    await replica.query('SELECT pg_promote()')
+    const later = await opened(t, url.replace(`:${primary.port}/`, `:${replica.port}/`))
+    owners.push(...(await later.claim([second])))
+    assert.deepEqual(
+      owners.map((found) => (found.state === 'claimed' ? found.attempt : found.state)),
+      [1, 1],
+    )
+    assert.deepEqual(await later.settle([completionOf(first, 'first')]), ['stale'])
+    assert.deepEqual(await later.settle([completionOf(second, 'second')]), ['ok'])
+    assert.deepEqual(await statesOf(later, [known, second]), ['completed', 'completed'])
+  })
+
+  test('a claim that its synchronous replica does not have is not acknowledged, so that a failover of Postgres makes no second owner', async (t) => {
+    const { primary, replica, replication } = await replicated(t)
+    const url = await primary.database()
+    const store = await opened(t, url)
+    await caughtUp(primary)
+    await primary.query("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    await primary.query('SELECT pg_reload_conf()')
+    const [before, first, second] = [claimOf('before'), claimOf('k'), claimOf('k')]
+    while ((await primary.query("SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync'")).length === 0) await sleep(20)
+    assert.equal((await store.claim([before]))[0]?.state, 'claimed')
+    replication.hold()
+    const told = store.claim([first]).then(
+      (found) => found[0]?.state,
+      () => 'unknown',
+    )
+    while ((await primary.query("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'SyncRep'")).length === 0) await sleep(20)
+    await primary.kill()
+    assert.equal(await told, 'unknown')
+    await replica.query('SELECT pg_promote()')
+    const later = await opened(t, url.replace(`:${primary.port}/`, `:${replica.port}/`))
+    assert.deepEqual(await statesOf(later, [before]), ['running'])
+    assert.equal((await later.claim([second]))[0]?.state, 'claimed')
+  })
 })
+
+/** A server, a replica of it, and what lies between. */
+async function replicated(
+  t: TestContext,
+): Promise<{ readonly primary: PostgresServer; readonly replica: PostgresServer; readonly replication: Proxy }> {
+  const primary = await startPostgres()
+  assert.ok(primary)
+  const replication = await Proxy.before(primary.port)
+  const replica = await startReplica(primary, replication.port)
+  t.after(async () => {
+    await Promise.all([replica.stop(), primary.stop()])
+    await replication.close()
+  })
+  return { primary, replica, replication }
+}
+
+/** Resolves when the replica has all that was committed so far. */
+async function caughtUp(primary: PostgresServer): Promise<void> {
+  const [row] = await primary.query('SELECT pg_current_wal_lsn()::text AS lsn')
+  const behind = `SELECT 1 FROM pg_stat_replication WHERE flush_lsn >= '${String(row?.['lsn'])}'`
+  while ((await primary.query(behind)).length === 0) await sleep(20)
+}

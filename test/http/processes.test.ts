@@ -4,67 +4,15 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, suite, test } from 'node:test'
 import { freshPath, killAll, refusal, startChild, type Child } from './child.ts'
 import { codeOf, isReplay } from '../../src/testing/http/ask.ts'
+import { showProcesses } from './sharing.ts'
 import { frameworks, parseOptions, UsageError } from '../fixture/options.ts'
-
-/** Two processes, or one after the other, on one SQLite file, with one count of effects. */
-function sharing(framework: string, more: readonly string[] = [], path = freshPath('onceward.db')): () => Promise<Child> {
-  const files = ['--store', `sqlite:${path}`, '--effects', freshPath('effects.jsonl')]
-  return () => startChild(['--framework', framework, ...files, ...more])
-}
 
 after(killAll)
 
 // Processes mostly start and wait.
 suite('processes', { concurrency: 3 }, () => {
   for (const framework of frameworks) {
-    test(`${framework}: two processes on one file are one: replays, identical requests at once, and a restart`, async () => {
-      const start = sharing(framework, ['--wait-ms', '30000'])
-      const [first, other] = await Promise.all([start(), start()])
-      const answer = await first.ask({ key: 'k1', body: '1' })
-      assert.ok(isReplay(await other.ask({ key: 'k1', body: '1' })))
-      const asked = Array.from({ length: 40 }, (_, index) => (index % 2 ? first : other).ask({ path: '/slow?ms=100', key: 'k2' }))
-      assert.deepEqual([...new Set((await Promise.all(asked)).map(({ text }) => text))], ['slept:100 effect:2'])
-      assert.equal(await first.end('SIGTERM'), 0)
-      const again = await start()
-      const replay = await again.ask({ key: 'k1', body: '1' })
-      assert.deepEqual([replay.text, replay.headers.location, isReplay(replay)], [answer.text, '/echo/1', true])
-      assert.equal(await again.effects(), 2)
-      await Promise.all([again.end('SIGTERM'), other.end('SIGTERM')])
-    })
-
-    test(`${framework}: a process that stands still longer than its lease answers with what its successor did`, async () => {
-      const path = freshPath('onceward.db')
-      const start = sharing(framework, ['--lease-ms', '600', '--wait-ms', '30000'], path)
-      const [late, successor] = await Promise.all([start(), start()])
-      const answer = late.ask({ path: '/slow?ms=1500', key: 'k1' })
-      await sleep(300)
-      await stopUnlocked(late, path)
-      const taken = await successor.ask({ path: '/slow?ms=1500', key: 'k1' })
-      late.process.kill('SIGCONT')
-      const outdone = await answer
-      assert.equal(taken.text, 'slept:1500 effect:1')
-      assert.deepEqual([outdone.text, isReplay(outdone)], [taken.text, true])
-      assert.equal((await successor.ask({ path: '/slow?ms=1500', key: 'k1' })).text, taken.text)
-      await Promise.all([late.end('SIGTERM'), successor.end('SIGTERM')])
-    })
-
-    test(`${framework}: after a crash the retry runs again where nothing was settled, and replays where it was`, async () => {
-      const start = sharing(framework, ['--lease-ms', '500'])
-      let child = await start()
-      for (const [when, effects] of [
-        ['before', 1],
-        ['after', 3],
-        ['committed', 4],
-      ] as const) {
-        await assert.rejects(child.ask({ path: `/crash?when=${when}`, key: 'k1' + when, body: '1' }))
-        assert.equal(await child.end(), 'SIGKILL')
-        child = await start()
-        const answer = await child.ask({ path: `/crash?when=${when}`, key: 'k1' + when, body: '1' })
-        assert.deepEqual([answer.status, answer.text, isReplay(answer)], [201, '1', when === 'committed'], when)
-        assert.equal(await child.effects(), effects, when)
-      }
-      await child.end('SIGTERM')
-    })
+    showProcesses(framework, { name: 'SQLite', fresh: async () => `sqlite:${freshPath('onceward.db')}`, pause: stopUnlocked })
 
     test(`${framework}: while another process locks the store, requests are refused in time; what had begun is answered and saved later`, async () => {
       const path = freshPath('onceward.db')
@@ -87,7 +35,8 @@ suite('processes', { concurrency: 3 }, () => {
 })
 
 /** Stops the process where it does not hold the file's write lock, which nobody could take from it: its renewals take it for a moment. */
-async function stopUnlocked({ process }: Child, path: string): Promise<void> {
+async function stopUnlocked({ process }: Child, store: string): Promise<void> {
+  const path = store.slice('sqlite:'.length)
   for (;;) {
     process.kill('SIGSTOP')
     await sleep(20)

@@ -1,18 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, before, suite, test, type TestContext } from 'node:test'
 import { hasMariadb, notRun, startMariadb, type Mariadb, type MariadbDatabase } from '../../scripts/servers/mariadb.ts'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Claim } from '../../src/core/transitions.ts'
-import {
-  answersOf,
-  claimOf,
-  claimsOf,
-  completionOf,
-  fenceOf,
-  openedOn,
-  openTransaction,
-  poolFor,
-  statesOf,
-} from './mysql-support.ts'
+import { openedOn, openTransaction, poolFor, pretending } from './mysql-support.ts'
+import { answersOf, claimOf, claimsOf, completionOf, fenceOf, statesOf } from './store-support.ts'
 import { mysql } from '../../src/stores/mysql.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
@@ -28,6 +20,18 @@ const id = (claim: Claim): Buffer => Buffer.from(claim.id, 'hex')
 async function lockedBy(t: TestContext, database: MariadbDatabase, claim: Claim): ReturnType<typeof openTransaction> {
   const transaction = await openTransaction(t, database)
   await transaction.connection.query('SELECT id FROM onceward WHERE id = ? FOR UPDATE', [id(claim)])
+  return transaction
+}
+
+/** Somebody's transaction that inserts the claim's record, with words of another. */
+async function insertedBy(t: TestContext, database: MariadbDatabase, claim: Claim): ReturnType<typeof openTransaction> {
+  const model = claimOf('model')
+  await (await openedOn(t, database)).claim([model])
+  const transaction = await openTransaction(t, database)
+  const { connection } = transaction
+  await connection.query('CREATE TEMPORARY TABLE copy SELECT * FROM onceward WHERE id = ?', [id(model)])
+  await connection.query('UPDATE copy SET id = ?, fingerprint = ?', [id(claim), Buffer.from(claim.fingerprint)])
+  await connection.query('INSERT INTO onceward SELECT * FROM copy')
   return transaction
 }
 
@@ -50,14 +54,9 @@ suite('locks on MariaDB', { skip }, () => {
   test('a claim of an operation that an open transaction is inserting is busy at once, alone and in a batch', async (t) => {
     const database = await server.database()
     const store = await openedOn(t, database)
-    const model = claimOf('model')
-    await store.claim([model])
     const claims = claimsOf(20, 'new')
     assert.ok(claims[3])
-    const { connection, end } = await openTransaction(t, database)
-    await connection.query('CREATE TEMPORARY TABLE copy SELECT * FROM onceward WHERE id = ?', [id(model)])
-    await connection.query('UPDATE copy SET id = ?, fingerprint = ?', [id(claims[3]), Buffer.from(claims[3].fingerprint)])
-    await connection.query('INSERT INTO onceward SELECT * FROM copy')
+    const { end } = await insertedBy(t, database, claims[3])
     assert.deepEqual(await answersOf(store, [claims[3]]), ['busy'])
     const found = await answersOf(store, claims)
     assert.equal(found[3], 'busy')
@@ -143,7 +142,8 @@ suite('locks on MariaDB', { skip }, () => {
     }
   })
 
-  test('a deadlock between transactions of others that the store gets into is tried again', async (t) => {
+  // MariaDB is told to wait for no lock, so that it gets into no deadlock by itself.
+  test('an error of MariaDB that says deadlock, put there by the test, is tried again', async (t) => {
     const database = await server.database()
     const pool = poolFor(t, database)
     let deadlocks = 2
@@ -173,5 +173,37 @@ suite('locks on MariaDB', { skip }, () => {
     deadlocks = 2
     assert.deepEqual(await store.settle([completionOf(claim)]), ['ok'])
     assert.deepEqual(await statesOf(store, [claim]), ['completed'])
+  })
+
+  test('of three claimants that get into a real deadlock, as those on MySQL can, one has the operation and two find it busy', async (t) => {
+    const database = await server.database()
+    const pool = poolFor(t, database)
+    const number = async (sql: string): Promise<number> => {
+      const [rows] = await pool.query(sql)
+      return Number(Object.values(Object(Array.isArray(rows) ? rows[0] : undefined)).at(-1))
+    }
+    const deadlocks = async (): Promise<number> => number("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+    const waiting = async (): Promise<number> =>
+      number("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'")
+    const claimants = await Promise.all(
+      [1, 2, 3].map(async () => {
+        // To MySQL a statement cannot say that it waits for no lock: it waits a second, which is where deadlocks come from.
+        const store = mysql(pretending(poolFor(t, database), { version: '8.0.36' }))
+        await store.open()
+        return store
+      }),
+    )
+    const soFar = await deadlocks()
+    for (let round = 0; (await deadlocks()) === soFar; round += 1) {
+      assert.ok(round < 20, 'a deadlock came about')
+      const key = `k-${round}`
+      const { end } = await insertedBy(t, database, claimOf(key))
+      const asked = claimants.map(async (store) => answersOf(store, [claimOf(key)]))
+      for (let looks = 0; looks < 50 && (await waiting()) < 3; looks += 1) await sleep(5)
+      // All three were waiting to see whether the key is taken; it is not, and each now stands in the way of the other two.
+      await end('ROLLBACK')
+      const found = (await Promise.all(asked)).flat()
+      assert.deepEqual(found.toSorted(), ['busy', 'busy', 'claimed'])
+    }
   })
 })

@@ -5,7 +5,8 @@ import { freePort } from '../../scripts/servers/server.ts'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { OptionsError, StoreOpenError } from '../../src/core/errors.ts'
 import { mysql, type MysqlOptions, type MysqlPool } from '../../src/stores/mysql.ts'
-import { answersOf, claimOf, openedOn, poolFor, pretending } from './mysql-support.ts'
+import { openedOn, poolFor, pretending } from './mysql-support.ts'
+import { answersOf, claimOf } from './store-support.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb
@@ -130,6 +131,15 @@ suite('opening on MariaDB', { skip }, () => {
     const store = mysql(pool, { migrate: 'never', table: 'Kept_1' })
     await store.open()
     assert.deepEqual(await answersOf(store, [claimOf('k')]), ['claimed'])
+  })
+
+  test("a table of the MySQL store may be called by a word of SQL's own", async (t) => {
+    const pool = poolFor(t, await server.database())
+    for (const table of ['select', 'table', '_']) {
+      const store = mysql(pool, { table })
+      await store.open()
+      assert.deepEqual(await answersOf(store, [claimOf('k')]), ['claimed'], table)
+    }
   })
 
   test('a read-only server, an old one, and a session that commits nothing or refuses updates do not open', async (t) => {

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { StoreDataError } from '../../src/core/errors.ts'
 import { mysql, type MysqlConnection, type MysqlPool } from '../../src/stores/mysql.ts'
-import { answersOf, claimOf, claimsOf, completionOf, fenceOf, openedOn, poolFor, statesOf } from './mysql-support.ts'
+import { openedOn, poolFor } from './mysql-support.ts'
+import { answersOf, claimOf, claimsOf, completionOf, fenceOf, statesOf } from './store-support.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
 let server: Mariadb
@@ -82,6 +83,27 @@ suite('on MariaDB', { skip }, () => {
       const expected = { completes: 'completed', renews: 'busy', 'is purged': 'claimed' }[meanwhile]
       assert.deepEqual(await answersOf(other, [claimOf(meanwhile)]), [expected], meanwhile)
       assert.equal(once, false, 'it was between the reading and the writing')
+    }
+  })
+
+  test('a claim that lost the race to insert is told what is committed by then, under every isolation of the session', async (t) => {
+    const database = await server.database()
+    const winner = await openedOn(t, database)
+    for (const isolation of ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
+      const pool = poolFor(t, database)
+      pool.pool.on('connection', (connection) => connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}`))
+      const claim = claimOf(isolation)
+      const meanwhile = [async () => winner.claim([claim]), async () => winner.settle([completionOf(claim)])]
+      let isOpen = false
+      const told = async (sql: string): Promise<void> => {
+        // Before the loser inserts the winner has; before the loser reads the winner has completed.
+        if (isOpen && /INSERT INTO|SELECT id, revision/.test(sql)) await meanwhile.shift()?.()
+      }
+      const loser = mysql(tapped(pool, { told }))
+      await loser.open()
+      isOpen = true
+      assert.deepEqual(await answersOf(loser, [claimOf(isolation)]), ['completed'], isolation)
+      assert.equal(meanwhile.length, 0)
     }
   })
 

@@ -5,7 +5,7 @@ import { onceward } from '../../src/index.ts'
 import { postgres, type PostgresOptions } from '../../src/stores/postgres.ts'
 import type { Guarantee } from '../../src/core/store.ts'
 import { freePort } from '../../scripts/servers/server.ts'
-import { claimOf } from './sqlite-support.ts'
+import { claimOf } from './store-support.ts'
 import { claimed, opened, poolOf, serverFor } from './postgres-support.ts'
 
 const { server, skip } = await serverFor()

@@ -7,7 +7,7 @@ import { PGlite } from '@electric-sql/pglite'
 import { Client } from 'pg'
 import { postgres, type PostgresClient } from '../../src/stores/postgres.ts'
 import type { Store } from '../../src/core/store.ts'
-import { claimOf, completionOf, statesOf } from './sqlite-support.ts'
+import { claimOf, completionOf, statesOf } from './store-support.ts'
 import { claimed, connection, opened, poolOf, poolOn, serverFor } from './postgres-support.ts'
 
 const { server, skip } = await serverFor()

@@ -6,7 +6,8 @@ import { freePort } from '../../scripts/servers/server.ts'
 import { redisMissing, startRedis, until } from '../../scripts/servers/redis.ts'
 import { redis, type RedisClient } from '../../src/stores/redis.ts'
 import type { Store } from '../../src/core/store.ts'
-import { claimOf, clientFor, clients, ioredisOn, keyOf, serverFor, storeFor, type Opened } from './redis-support.ts'
+import { clientFor, clients, ioredisOn, keyOf, serverFor, storeFor, type Opened } from './redis-support.ts'
+import { claimOf } from './store-support.ts'
 
 const openError =
   (...patterns: readonly RegExp[]) =>

@@ -2,10 +2,9 @@ import { Cluster, Redis } from 'ioredis'
 import { createClient, createCluster } from 'redis'
 import { redis, type RedisClient, type RedisOptions } from '../../src/stores/redis.ts'
 import type { TestContext } from 'node:test'
-import { createHash, randomUUID } from 'node:crypto'
 import { startRedis, type RedisServer, type RedisSettings } from '../../scripts/servers/redis.ts'
 import type { Store } from '../../src/core/store.ts'
-import type { Claim, Settlement } from '../../src/core/transitions.ts'
+import type { Claim } from '../../src/core/transitions.ts'
 import type { OpenDatabase } from 'onceward/testing'
 
 /** A client that a test opened. */
@@ -106,20 +105,6 @@ export async function storeFor(
   return store
 }
 
-/** A claim of the key's operation by an owner of its own. */
-export function claimOf(key: string, changes: Partial<Claim> = {}): Claim {
-  const interrupted = { answered: 'retry', thrown: 'retry', lapsed: 'retry' } as const
-  const policy = { ttlMs: 86_400_000, rememberMs: 0, interrupted, attemptsMax: 10 }
-  const words = { scope: 'acme', name: 'charge', key }
-  const usual = { fingerprint: sha256('input'), owner: randomUUID(), leaseMs: 10_000, policy }
-  return { id: sha256(JSON.stringify(words)), ...words, ...usual, ...changes }
-}
-
-/** The completion of the claim's attempt. */
-export function completionOf({ id, owner }: Claim, text = 'done', attempt = 1): Settlement {
-  return { kind: 'complete', id, attempt, owner, outcome: { kept: true, meta: 'text', body: new TextEncoder().encode(text) } }
-}
-
 /** The key of the claim's record. */
 export function keyOf({ id }: Claim): string {
   return `onceward:{${id}}`
@@ -129,8 +114,4 @@ export function keyOf({ id }: Claim): string {
 export async function callsOf(server: RedisServer, command: string): Promise<number> {
   const stats = await server.command('INFO', 'commandstats')
   return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0)
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex')
 }

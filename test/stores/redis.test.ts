@@ -3,13 +3,14 @@ import { spawn } from 'node:child_process'
 import { describe, test } from 'node:test'
 import { setTimeout as pause } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { onceward, type Once } from 'onceward'
+import { onceward, OncewardError, type Once } from 'onceward'
 import { redisMissing, until, type RedisServer } from '../../scripts/servers/redis.ts'
 import { assertFound } from '../../src/testing/store/assertions.ts'
-import type { Claim } from '../../src/core/transitions.ts'
+import type { Claim, Settlement } from '../../src/core/transitions.ts'
 import type { Store } from '../../src/core/store.ts'
 import { assertNoUnhandledRejections } from '../engine/support.ts'
-import { callsOf, claimOf, clientFor, clients, completionOf, keyOf, serverFor, storeFor } from './redis-support.ts'
+import { callsOf, clientFor, clients, keyOf, serverFor, storeFor } from './redis-support.ts'
+import { claimOf, completionOf } from './store-support.ts'
 
 assertNoUnhandledRejections()
 
@@ -158,6 +159,49 @@ describe('records in Redis', { skip: redisMissing ?? false }, () => {
     assert.equal((await store.claim([known]))[0]?.state, 'completed')
     await server.command('CONFIG', 'SET', 'maxmemory', '0')
     assert.equal((await store.claim([claimOf('new')]))[0]?.state, 'claimed')
+  })
+
+  test('a settlement that a full Redis refuses is unknown, not refused, and is accepted when there is room', async (t) => {
+    const server = await serverFor(t)
+    for (const { name, on } of clients) {
+      const store = await storeFor(t, server, { client: await clientFor(t, on(server)) })
+      const claims = ['renewed', 'completed', 'interrupted'].map((key) => claimOf(`${name} ${key}`))
+      const [renewed, completed, interrupted] = claims
+      assert.ok(renewed && completed && interrupted)
+      await store.claim(claims)
+      await server.command('CONFIG', 'SET', 'maxmemory', '1')
+      const settlements: readonly Settlement[] = [
+        { kind: 'renew', ...renewed, attempt: 1 },
+        completionOf(completed),
+        { kind: 'interrupt', ...interrupted, attempt: 1, cause: 'thrown' },
+      ]
+      for (const batch of [settlements, ...settlements.map((each) => [each])])
+        await assert.rejects(store.settle(batch), (error: Error) => {
+          assert.match(error.message, /OOM/)
+          return !(error instanceof OncewardError)
+        })
+      assert.deepEqual(new Set((await store.find(claims.map(({ id }) => id))).map((view) => view?.state)), new Set(['running']))
+      await server.command('CONFIG', 'SET', 'maxmemory', '0')
+      assert.deepEqual(new Set(await store.settle(settlements)), new Set(['ok']))
+    }
+  })
+
+  test('an outcome that a full Redis refuses is recorded when there is room again, and its handler does not run twice', async (t) => {
+    const server = await serverFor(t)
+    const once = onceward({ store: await storeFor(t, server), lease: '60s' })
+    const operation = { scope: 'acme', name: 'charge', key: 'k' }
+    let runs = 0
+    const answer = once.run(operation, async () => {
+      runs += 1
+      await server.command('CONFIG', 'SET', 'maxmemory', '1')
+      return 'done'
+    })
+    await until(async () => (await server.command('INFO', 'errorstats')).includes('errorstat_OOM'), 'the completion is refused')
+    await server.command('CONFIG', 'SET', 'maxmemory', '0')
+    assert.equal(await answer, 'done')
+    assert.equal(await once.run(operation, () => assert.fail('it ran again')), 'done')
+    assert.equal(runs, 1)
+    await once.close()
   })
 
   test('a listing of more records than are sorted at once has each of them once, in order', async (t) => {

@@ -5,7 +5,8 @@
 import { writeSync } from 'node:fs'
 import type { Store } from '../../src/core/store.ts'
 import { sqlite } from '../../src/stores/sqlite.ts'
-import { claimOf, completionOf, drivers } from './sqlite-support.ts'
+import { drivers } from './sqlite-support.ts'
+import { claimOf, completionOf } from './store-support.ts'
 
 const [driverName, file = '', task, owner = ''] = process.argv.slice(2)
 const say = (line: string): void => void writeSync(1, `${line}\n`)

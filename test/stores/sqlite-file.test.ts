@@ -4,7 +4,8 @@ import { copyFileSync, existsSync, mkdirSync, openSync, closeSync, writeFileSync
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { sqlite, type SqliteOptions } from '../../src/stores/sqlite.ts'
-import { claimOf, connection, directory, drivers, newFile, opened, smallDisk, tapped } from './sqlite-support.ts'
+import { connection, drivers, newFile, opened, tapped } from './sqlite-support.ts'
+import { claimOf, directory, smallDisk } from './store-support.ts'
 
 /** Opening must fail as `StoreOpenError` with a message that says all of this. */
 async function refuses(file: string, options: SqliteOptions, ...says: RegExp[]): Promise<void> {

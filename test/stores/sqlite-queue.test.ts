@@ -6,18 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { Store } from '../../src/core/store.ts'
 import type { SqliteDatabase, SqliteDriver } from '../../src/stores/sqlite.ts'
 import { assertFound, type Expected } from '../../src/testing/store/assertions.ts'
-import {
-  claimOf,
-  completionOf,
-  connection,
-  drivers,
-  newFile,
-  opened,
-  smallDisk,
-  sqliteError,
-  statesOf,
-  tapped,
-} from './sqlite-support.ts'
+import { connection, drivers, newFile, opened, sqliteError, tapped } from './sqlite-support.ts'
+import { claimOf, completionOf, smallDisk, statesOf } from './store-support.ts'
 
 const attemptOne: Expected = { state: 'claimed', attempt: 1, steps: [] }
 

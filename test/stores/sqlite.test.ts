@@ -12,7 +12,8 @@ import { sqlite, type SqliteDriver, type SqliteStatement } from '../../src/store
 import type { RecordFilter, Store } from '../../src/core/store.ts'
 import type { Claim, Settlement } from '../../src/core/transitions.ts'
 import { assertFound } from '../../src/testing/store/assertions.ts'
-import { claimOf, completionOf, connection, drivers, newFile, opened, outcomeOf, statesOf, tapped } from './sqlite-support.ts'
+import { connection, drivers, newFile, opened, tapped } from './sqlite-support.ts'
+import { claimOf, completionOf, outcomeOf, statesOf } from './store-support.ts'
 
 /** Another process on the file; killed at the end of the test, should it still be there. */
 class Child {
