@@ -60,6 +60,8 @@ export interface Limits {
   readonly settleAnswerMs: number
   /** How long a settlement goes on being tried behind an answered caller. Milliseconds. */
   readonly settleMs: number
+  /** How long `close` waits for what is still being tried: less than what a platform gives a process to end. Milliseconds. */
+  readonly drainMs: number
   /** Settlements and releases still being tried behind answered callers, at the most. */
   readonly unsettledMax: number
   /** First and longest pause between two tries of one store call, doubled in between, with jitter. Milliseconds. */
@@ -121,6 +123,7 @@ export const limits: Limits = {
   claimRetryMs: 1_000,
   settleAnswerMs: 5_000,
   settleMs: 300_000,
+  drainMs: 10_000,
   unsettledMax: 1_000,
   retryMs: 10,
   retryMsMax: 1_000,

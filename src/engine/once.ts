@@ -226,6 +226,9 @@ export interface Once {
   peek(operation: Operation): Promise<Peek>
   /** Decides a held operation; false when there is none. The actor and the reason are kept with it. */
   resolve(operation: Operation, as: ResolveAs, resolution: Resolution): Promise<boolean>
-  /** Refuses new calls, lets running handlers end and their settlements be accepted, then closes the store. */
+  /**
+   * Refuses new calls, lets running handlers end and their settlements be accepted, then closes the store. While the store is away it gives
+   * up after 10 s what is still being tried behind answered callers: an outcome among it is then not recorded.
+   */
   close(): Promise<void>
 }

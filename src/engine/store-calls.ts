@@ -151,9 +151,13 @@ export class StoreCalls {
     })
   }
 
-  /** Resolves when nothing is being tried any more behind answered callers. */
+  /** Resolves when nothing is being tried any more behind answered callers; after `drainMs` in any case. */
   async drain(): Promise<void> {
-    while (this.#unsettled.size > 0) await Promise.all(this.#unsettled)
+    let isOver = false
+    const over = this.sleep(limits.drainMs, 'background').then(() => {
+      isOver = true
+    })
+    while (this.#unsettled.size > 0 && !isOver) await Promise.race([over, Promise.all(this.#unsettled)])
   }
 
   /** Tries a settlement until it is accepted or stale, for `settleMs`. Never rejects. */
@@ -168,7 +172,11 @@ export class StoreCalls {
     let settlement = first
     let error = firstError
     const deadline = this.#platform.monotonicNow() + limits.settleMs
-    for (let pauseMs = limits.retryMs; this.#platform.monotonicNow() < deadline; pauseMs = this.#nextPause(pauseMs)) {
+    for (
+      let pauseMs = limits.retryMs;
+      this.#platform.monotonicNow() < deadline && !this.#closed;
+      pauseMs = this.#nextPause(pauseMs)
+    ) {
       if (error instanceof StoreDataError) {
         const plain = withoutItsData(settlement)
         if (plain === null) return 'unknown'

@@ -68,6 +68,18 @@ describe('close', () => {
     assert.equal(await time.until(inVirtualTime(time, { store }).once.run(charge, never)), 'done')
   })
 
+  test('waits ten seconds for them while the store is away, and then gives them up', async () => {
+    const time = new VirtualTime()
+    const { once, store } = inVirtualTime(time)
+    await time.until(once.run({ ...charge, key: 'before' }, () => 'opened'))
+    store.break('loseRequest', 'settle')
+    assert.equal(await time.until(once.run(charge, () => 'paid')), 'paid')
+    const closed = once.close()
+    const startedAt = time.now
+    await time.until(closed)
+    assert.ok(time.now - startedAt >= 9_000 && time.now - startedAt <= 15_000, `${time.now - startedAt} ms`)
+  })
+
   test('refuses new calls of every kind, at once', async () => {
     const time = new VirtualTime()
     const { once } = inVirtualTime(time)
