@@ -1,5 +1,5 @@
 import { limits } from '../core/limits.ts'
-import { StoreUnavailableError, TransactionTimeoutError } from '../core/errors.ts'
+import { StoreUnavailableError, isOncewardError } from '../core/errors.ts'
 import { Waiting } from './waiting.ts'
 import { claimOf, fitted, fly, land, tell, withoutRunning } from './execution.ts'
 import type { Call, ExecutionContext } from './context.ts'
@@ -123,7 +123,8 @@ class Transacting<Tx> {
       try {
         return await store.transaction({ claim, bridge, work, transactionMs })
       } catch (error) {
-        if (error instanceof TransactionTimeoutError) thrown ??= { error }
+        // What the library's own errors say is definite: nothing was committed.
+        if (isOncewardError(error)) thrown ??= { error }
         if (thrown === undefined) throw error
         return undefined
       }

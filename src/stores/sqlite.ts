@@ -165,6 +165,10 @@ class SqliteStore<Database extends SqliteDatabase> implements AtomicStore<Databa
 
   async transaction<Tx>(request: TransactionRequest<Tx>): Promise<TransactionResult> {
     this.#opened()
+    if (this.#path === ':memory:')
+      throw new OptionsError(
+        'a SQLite database in memory cannot be reached by a second connection; nothing ran: give a file for transactions',
+      )
     return transact(request, { table: this.#table, now: this.#now })
   }
 

@@ -270,6 +270,15 @@ for (const { name, driver } of drivers)
     })
   })
 
+test('a database in memory, which has one connection, is refused when a transaction is asked for', async () => {
+  const once = onceward({ store: sqlite(':memory:') })
+  await assert.rejects(once.transaction(order, never), {
+    code: 'options_invalid',
+    message: /nothing ran: give a file for transactions/,
+  })
+  await once.close()
+})
+
 test('a store that cannot be atomic is refused when a transaction is asked for, and when a bridge is given', async () => {
   const bridge: Bridge<string> = { name: 'none', transaction: never, query: never }
   assert.throws(() => onceward({ store: memory(), transactions: bridge }), {
