@@ -140,6 +140,9 @@ const notTheHandlers: ReadonlySet<string | symbol> = new Set<string | symbol>([
   Symbol.dispose,
 ])
 
+/** The same as text; a savepoint is the handler's own. */
+const endsTransaction = /^\s*(commit|rollback(?!\s+(work\s+)?to\s)|start\s+transaction|begin(?!\s+not\s))\b/i
+
 /** The connection as a transaction's work gets it. */
 interface Handle<Connection> {
   readonly tx: Connection
@@ -167,14 +170,17 @@ function handleOf<Connection extends MysqlConnection>(connection: Connection): H
       get: (target, name) => {
         if (ended) throw new AttemptEndedError(`nothing was done on its transaction (${String(name)})`)
         if (lost !== undefined) throw lost
-        if (notTheHandlers.has(name))
-          throw new TypeError(
-            `${String(name)} is not the handler's to call: its transaction commits when it returns, and is rolled back when it throws`,
-          )
+        if (notTheHandlers.has(name)) throw notYours(String(name))
         const member: unknown = Reflect.get(target, name, target)
         if (name === 'connection' && isRow(member)) return guarded(member)
         if (typeof member !== 'function') return member
-        return (...given: unknown[]): unknown => answered(Reflect.apply(member, target, given), name)
+        return (...given: unknown[]): unknown => {
+          const [statement] = given
+          const sql = isRow(statement) ? statement['sql'] : statement
+          if ((name === 'query' || name === 'execute') && typeof sql === 'string' && endsTransaction.test(sql))
+            throw notYours(sql)
+          return answered(Reflect.apply(member, target, given), name)
+        }
       },
     })
   return {
@@ -186,4 +192,9 @@ function handleOf<Connection extends MysqlConnection>(connection: Connection): H
       ended = true
     },
   }
+}
+
+function notYours(what: string): TypeError {
+  const how = 'its transaction commits when it returns, and is rolled back when it throws'
+  return new TypeError(`${what} is not the handler's to call: ${how}`)
 }

@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { after, before, suite, test, type TestContext } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import knexLibrary, { type Knex } from 'knex'
+import type { Pool } from 'mysql2/promise'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
 import { onceward, refusal, type AtomicOnce } from '../../src/index.ts'
 import { knex } from '../../src/bridges/knex.ts'
 import { mysql } from '../../src/stores/mysql.ts'
+import { Proxy } from '../faults/proxy.ts'
 import { poolFor } from '../stores/mysql-support.ts'
 
 const skip = (await hasMariadb()) ? false : notRun
@@ -20,6 +22,8 @@ const never = (): never => assert.fail('it ran')
 
 interface Shop {
   readonly db: Knex
+  readonly pool: Pool
+  readonly name: string
   readonly once: AtomicOnce<Knex.Transaction>
   readonly items: () => Promise<readonly string[]>
 }
@@ -39,8 +43,23 @@ async function shop(t: TestContext, options: { readonly transactionTimeout?: num
   await once.open()
   const items = async (): Promise<readonly string[]> =>
     (await db<{ id: number; item: string }>('orders').select('item').orderBy('id')).map(({ item }) => item)
-  return { db, once, items }
+  return { db, pool, name: database.name, once, items }
 }
+
+test('statements with numbered parameters reach Knex in the order of their text', async () => {
+  const sent: unknown[] = []
+  const trx = {
+    raw: async (...words: unknown[]) => {
+      sent.push(words)
+      return { rows: [{ a: 1 }], rowCount: 1 }
+    },
+    on: () => {},
+    rollback: () => {},
+  }
+  const bridge = knex({ transaction: async (work: (each: typeof trx) => Promise<never>) => work(trx) })
+  assert.deepEqual(await bridge.query(trx, "SELECT $2::text, $1, $1 WHERE d ? 'x'", ['a', 'b']), [{ a: 1 }])
+  assert.deepEqual(sent, [[String.raw`SELECT ?::text, ?, ? WHERE d \? 'x'`, ['b', 'a', 'a']]])
+})
 
 suite('transactions of Knex on MariaDB', { skip }, () => {
   test('a transaction of Knex commits with the outcome, once for a hundred callers', async (t) => {
@@ -108,6 +127,44 @@ suite('transactions of Knex on MariaDB', { skip }, () => {
       ])
     const [a, b, ...others] = await items()
     assert.deepEqual([a?.length, b?.length, others], [9, 9, []])
+  })
+
+  test('a transaction of Knex cut at any message, with a duplicate beside it, has one effect and one answer', async (t) => {
+    const { db: whole, pool, name, once: direct } = await shop(t)
+    const proxy = await Proxy.before(server.port)
+    const { port } = proxy
+    t.after(async () => proxy.close())
+    const insisted = async (each: AtomicOnce<Knex.Transaction>, key: string, begun: () => void): Promise<string> => {
+      for (;;) {
+        const work = async ({ tx }: { tx: Knex.Transaction }): Promise<string> => {
+          begun()
+          await tx('orders').insert({ item: key })
+          return key
+        }
+        const value = await each.transaction({ ...order, key }, work).catch(() => sleep(20))
+        if (value !== undefined) return value
+      }
+    }
+    const cutAtEach = async (direction: 'up' | 'down'): Promise<void> => {
+      for (let chunk = 1; ; chunk += 1) {
+        const connection = { host: '127.0.0.1', port, user: 'root', database: name }
+        const db = knexLibrary({ client: 'mysql2', connection, pool: { min: 0, max: 2 } })
+        const once = onceward({ store: mysql(pool), transactions: knex(db), wait: '20s' })
+        await once.open()
+        const begun = Promise.withResolvers<void>()
+        setTimeout(begun.resolve, 40)
+        const key = `${direction} ${chunk}`
+        proxy.cutAt(direction, chunk)
+        await Promise.all([insisted(once, key, begun.resolve), begun.promise.then(async () => insisted(direct, key, () => {}))])
+        assert.equal((await whole('orders').where({ item: key })).length, 1, `cut ${key}`)
+        await once.close()
+        await db.destroy()
+        if (proxy.disarm()) return assert.ok(chunk > 5, 'begin, look, effect, outcome and commit were each cut')
+        assert.ok(chunk < 100, 'a call has an end')
+      }
+    }
+    await cutAtEach('up')
+    await cutAtEach('down')
   })
 
   test('Knex on another database than the store is refused when it opens', async (t) => {

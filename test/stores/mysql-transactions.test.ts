@@ -208,8 +208,10 @@ suite('a transaction on MariaDB by mysql2', { skip }, () => {
         async () => add(tx, 'stolen'),
         async () => statement.execute([]),
       )
-      for (const end of [async () => tx.commit(), async () => tx.rollback(), async () => tx.release()])
+      for (const end of [async () => tx.commit(), async () => tx.rollback(), async () => tx.query(' Rollback')])
         await assert.rejects(end, /is not the handler's/)
+      await tx.query('SAVEPOINT here')
+      await tx.query('ROLLBACK TO here')
     })
     await once.transaction({ ...order, key: 'k-2' }, async () => {
       for (const use of kept) await assert.rejects(use, { code: 'attempt_ended' })
