@@ -131,7 +131,8 @@ class Transacting<Tx> {
     }
     try {
       const result = await calls.call('transaction', make, transactionMs)
-      if (thrown === undefined) return { result, ending, error: undefined }
+      // A conflict that the handler threw on, as its own statement met it, is one all the same.
+      if (thrown === undefined || result?.state === 'conflict') return { result, ending, error: undefined }
     } catch (error) {
       return { result: undefined, ending, error }
     }

@@ -27,14 +27,17 @@ export interface MysqlConnection {
   destroy(): void
 }
 
-/** The members of a pool that the store calls: that of `mysql2/promise` fits. */
-export interface MysqlPool {
-  getConnection(): Promise<MysqlConnection>
+/**
+ * The members of a pool that the store calls: that of `mysql2/promise` fits.
+ * @template Connection what the work of a transaction gets
+ */
+export interface MysqlPool<Connection extends MysqlConnection = MysqlConnection> {
+  getConnection(): Promise<Connection>
 }
 
 /** The pool of plain `mysql2`, with callbacks: it makes the other kind. */
-export interface MysqlCallbackPool {
-  promise(): MysqlPool
+export interface MysqlCallbackPool<Connection extends MysqlConnection = MysqlConnection> {
+  promise(): MysqlPool<Connection>
 }
 
 /** A row by its columns' names. */
@@ -62,6 +65,9 @@ export const errorNumbers = {
   noSuchTable: 1146,
   noSuchColumn: 1054,
   packetTooLarge: 1153,
+  lockWait: 1205,
+  deadlock: 1213,
+  changedSince: 1020,
 } as const
 
 /** A lock in the way, a deadlock, a row that changed since it was read: the statement did nothing, and can be made again. */
@@ -91,7 +97,7 @@ export function repeated(sql: string, rows: readonly (readonly MysqlValue[])[], 
  * The texts of statements: their values in the place of their question marks. Besides those, the table's name and the server's clock are
  * all that is put in, and here alone: milliseconds since 1970, whatever the session's time zone, which stand still within a statement.
  */
-class SqlTexts {
+export class SqlTexts {
   readonly #settings: MysqlSettings
   readonly #known = new Map<string, readonly string[]>()
   readonly #opened = new Map<string, string>()

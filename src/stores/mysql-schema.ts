@@ -17,7 +17,8 @@ const schemaReadableBy = 1
 const CREATE_SCHEMA = `CREATE TABLE IF NOT EXISTS \`onceward_schema\` (
   one TINYINT NOT NULL PRIMARY KEY,
   version INT NOT NULL,
-  readable_by INT NOT NULL
+  readable_by INT NOT NULL,
+  identity VARBINARY(36) NOT NULL
 ) ENGINE=InnoDB`
 
 const CREATE_RECORDS = `CREATE TABLE IF NOT EXISTS \`onceward\` (
@@ -51,8 +52,9 @@ const CREATE_RECORDS = `CREATE TABLE IF NOT EXISTS \`onceward\` (
   KEY \`onceward_sweep\` (sweep_at)
 ) ENGINE=InnoDB ROW_FORMAT=DYNAMIC DEFAULT CHARACTER SET=utf8mb4`
 
-/** Who comes second changes nothing. */
-const INSERT_VERSION = `INSERT INTO \`onceward_schema\` (one, version, readable_by) VALUES (1, ${schemaVersion}, ${schemaReadableBy})
+/** Who comes second changes nothing. `identity` tells these tables from all others: a bridge that does not see it leads elsewhere. */
+const INSERT_VERSION = `INSERT INTO \`onceward_schema\` (one, version, readable_by, identity)
+  VALUES (1, ${schemaVersion}, ${schemaReadableBy}, UUID())
   ON DUPLICATE KEY UPDATE one = one`
 
 const VERSION = `SELECT version, readable_by FROM \`onceward_schema\` WHERE one = 1 LIMIT 1`
@@ -69,7 +71,7 @@ WHERE table_schema = DATABASE() AND table_name = CONVERT(? USING utf8mb4) LIMIT 
 const TRY_TO_WRITE = `DELETE FROM \`onceward\` WHERE id = x'00'`
 
 const VARIABLES = `SHOW VARIABLES WHERE Variable_name IN ('version', 'autocommit', 'sql_safe_updates', 'max_allowed_packet', 'innodb_flush_log_at_trx_commit',
-  'log_bin', 'sync_binlog', 'wsrep_on', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled', 'innodb_doublewrite')`
+  'tx_isolation', 'transaction_isolation',  'log_bin', 'sync_binlog', 'wsrep_on', 'rpl_semi_sync_master_enabled', 'rpl_semi_sync_source_enabled', 'innodb_doublewrite')`
 
 /** What the store must know of its server. */
 export interface MysqlServer {
@@ -112,6 +114,8 @@ function checkSession(variables: ReadonlyMap<string, string>): void {
     throw new StoreOpenError(`its connections have autocommit off, so that nothing would be committed: ${remedy}`)
   if (variables.get('sql_safe_updates') === 'ON')
     throw new StoreOpenError(`its connections have sql_safe_updates on, which refuses to update many records together: ${remedy}`)
+  if ((variables.get('tx_isolation') ?? variables.get('transaction_isolation')) === 'READ-UNCOMMITTED')
+    throw new StoreOpenError(`its connections read what is not committed, and may never be, as if it were an outcome: ${remedy}`)
 }
 
 /** From MariaDB 10.6 and MySQL 8.0.1 on a query can skip rows that others have locked. */

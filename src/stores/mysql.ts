@@ -1,12 +1,24 @@
 import { durationMs, type Duration } from '../core/duration.ts'
 import { ClosedError, OptionsError, StoreOpenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../core/store.ts'
+import type { Bridge } from '../core/bridge.ts'
+import type {
+  AtomicStore,
+  Guarantee,
+  RecordFilter,
+  RecordPage,
+  RecordView,
+  TransactionRequest,
+  TransactionResult,
+} from '../core/store.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
-import { MysqlCalls, poolOf, type MysqlCallbackPool, type MysqlPool } from './mysql-connection.ts'
+import { checkBridge, identityOf, transact } from './mysql-atomic.ts'
+import { MysqlBridge } from './mysql-bridge.ts'
+import { MysqlCalls, poolOf, SqlTexts, type MysqlCallbackPool, type MysqlConnection, type MysqlPool } from './mysql-connection.ts'
 import { MysqlRecords } from './mysql-records.ts'
-import { checkClaims, checkSettlements } from './mysql-rows.ts'
+import { checkClaims, checkSettlements, foundOf, idBytes, type Found } from './mysql-rows.ts'
 import { openError, preparedServer, type MysqlServer } from './mysql-schema.ts'
+import { SELECT_RECORDS } from './mysql-statements.ts'
 
 export type { MysqlCallbackPool, MysqlConnection, MysqlPool, MysqlQuery } from './mysql-connection.ts'
 
@@ -27,16 +39,21 @@ export interface MysqlOptions {
  * @param client the pool of `mysql2/promise`, or of `mysql2`; it stays the application's, and `close` does not end it
  * @throws OptionsError
  */
-export function mysql(client: MysqlPool | MysqlCallbackPool, options: MysqlOptions = {}): Store {
+export function mysql<Connection extends MysqlConnection>(
+  client: MysqlPool<Connection> | MysqlCallbackPool<Connection>,
+  options: MysqlOptions = {},
+): AtomicStore<Connection> {
   return new MysqlStore(client, options)
 }
 
 /** Translates the two tables into single statements, each a commit: see `mysql-records.ts` for how they stay one decision. */
-class MysqlStore implements Store {
+class MysqlStore<Connection extends MysqlConnection> implements AtomicStore<Connection> {
   readonly name = 'mysql'
   readonly synchronous = false
   guarantee: Guarantee = { tier: 'best-effort', reason: 'the database has not been opened' }
+  readonly bridge: MysqlBridge<Connection>
   readonly #calls: MysqlCalls
+  readonly #texts: SqlTexts
   readonly #table: string
   readonly #migrate: 'auto' | 'never'
   #opening: Promise<void> | undefined
@@ -46,7 +63,16 @@ class MysqlStore implements Store {
     const { table = 'onceward', migrate = 'auto', callTimeout = limits.storeTimeoutMs, clockOffsetMs = () => 0 } = options
     checkOptions(table, migrate)
     const callTimeoutMs = durationMs('callTimeout', callTimeout, { min: 1 })
-    this.#calls = new MysqlCalls(poolOf(client), { table, clockOffsetMs, callTimeoutMs })
+    const settings = { table, clockOffsetMs, callTimeoutMs }
+    const pool = poolOf(client)
+    this.#calls = new MysqlCalls(pool, settings)
+    this.#texts = new SqlTexts(settings)
+    this.bridge = new MysqlBridge({
+      // What the pool's connections are is known by its type alone.
+      pool: pool as MysqlPool<Connection>,
+      callTimeoutMs,
+      isMariadb: () => this.#server?.isMariadb ?? false,
+    })
     this.#table = table
     this.#migrate = migrate
   }
@@ -107,6 +133,21 @@ class MysqlStore implements Store {
 
   async sweep(limit: number): Promise<number> {
     return this.#with((records) => records.sweep(limit))
+  }
+
+  async transaction<Tx>(request: TransactionRequest<Tx>): Promise<TransactionResult> {
+    const { isMariadb, packetBytesMax } = this.#opened()
+    const look = async (id: string): Promise<Found | null> => {
+      const [row] = await this.#calls.call((session) => session.rows(SELECT_RECORDS, [1, idBytes(id), 1]))
+      return row === undefined ? null : foundOf(row)
+    }
+    return transact(request, { texts: this.#texts, isMariadb, packetBytesMax, look })
+  }
+
+  async check<Tx>(bridge: Bridge<Tx>): Promise<void> {
+    this.#opened()
+    const own = await this.#calls.call((session) => identityOf((sql) => session.rows(sql)))
+    await checkBridge(bridge, this.#texts, own)
   }
 
   async close(): Promise<void> {
