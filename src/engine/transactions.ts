@@ -132,7 +132,8 @@ class Transacting<Tx> {
     }
     try {
       const result = await calls.call('transaction', make, transactionMs)
-      if (thrown === undefined) return { result, ending, error: undefined }
+      // A statement of the handler's own may be what the database rolled back because of others.
+      if (thrown === undefined || result?.state === 'conflict') return { result, ending, error: undefined }
     } catch (error) {
       return { result: undefined, ending, error }
     }
