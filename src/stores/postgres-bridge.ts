@@ -1,5 +1,6 @@
 import type { Bridge, TransactionBounds } from '../core/bridge.ts'
-import { AttemptEndedError, TransactionTimeoutError } from '../core/errors.ts'
+import { TransactionTimeoutError } from '../core/errors.ts'
+import { handleOf } from '../core/handle.ts'
 import {
   isOfServer,
   isPgPool,
@@ -56,7 +57,7 @@ class PgBridge implements Bridge<PgConnection> {
     const connection = await this.#connection()
     const warnings = this.#warningsOf(connection)
     const before = warnings.count
-    const handle = handleOf(connection)
+    const handle = handleOf(connection, { ignored: ['release'] })
     const state = { isBegun: false, isCommitting: false }
     let value: Value
     try {
@@ -201,7 +202,7 @@ async function guarded<Tx extends object, Value>(
   work: (tx: Tx) => Promise<Value>,
   transactionMs: number,
 ): Promise<Value> {
-  const handle = handleOf(tx)
+  const handle = handleOf(tx, { isPart: isLazy })
   try {
     return await inTime(transactionMs, work(handle.tx))
   } finally {
@@ -221,44 +222,7 @@ async function inTime<Value>(transactionMs: number, work: Promise<Value>): Promi
   }
 }
 
-/**
- * The client's handle as the work gets it. Once the transaction has ended it fails, rather than write outside of it, or into another; so do
- * statements that were made before and are sent only when they are awaited. It cannot be given back by the work.
- */
-function handleOf<Tx extends object>(client: Tx): { readonly tx: Tx; end(): void } {
-  let ended = false
-  const check = (name: string): void => {
-    if (ended) throw new AttemptEndedError(`nothing was done on its transaction (${name})`)
-  }
-  const result = (value: unknown): unknown => (isLazy(value) ? guard(value) : value)
-  const guard = <Part extends object>(part: Part): Part =>
-    new Proxy(part, {
-      get: (target, name) => {
-        check(String(name))
-        const member: unknown = Reflect.get(target, name, target)
-        if (typeof member !== 'function') return member
-        if (name === 'release') return () => undefined
-        return (...given: unknown[]): unknown => {
-          check(String(name))
-          return result(Reflect.apply(member, target, given))
-        }
-      },
-      apply: (target, _, given: unknown[]) => {
-        check('query')
-        // Only what can be called gets here.
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-        return result(Reflect.apply(target as unknown as () => unknown, undefined, given))
-      },
-    })
-  return {
-    tx: guard(client),
-    end: () => {
-      ended = true
-    },
-  }
-}
-
 /** A statement of postgres.js, which is sent when somebody awaits it. */
-function isLazy(value: unknown): value is object {
+function isLazy(value: object): boolean {
   return value instanceof Promise && value.constructor !== Promise
 }

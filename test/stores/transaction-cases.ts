@@ -169,9 +169,9 @@ export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
       const { once, orders } = await subject.shop(t, { transactionTimeout: transactionMs })
       const late = Promise.withResolvers<unknown>()
       const work = async ({ tx }: { tx: Tx }): Promise<void> => {
-        await add(tx, 'book')
-        await sleep(3 * transactionMs)
         try {
+          await add(tx, 'book')
+          await sleep(3 * transactionMs)
           await add(tx, 'late')
           late.resolve('it was done')
         } catch (error) {
