@@ -46,7 +46,6 @@ class PgBridge implements Bridge<PgConnection> {
   readonly name = 'pg'
   readonly #pool: PgPool
   readonly #answerMs: number
-  readonly #warnings = new WeakMap<PgConnection, { count: number }>()
 
   constructor(pool: PgPool, answerMs: number) {
     this.#pool = pool
@@ -55,7 +54,7 @@ class PgBridge implements Bridge<PgConnection> {
 
   async transaction<Value>(work: (tx: PgConnection) => Promise<Value>, { transactionMs }: TransactionBounds): Promise<Value> {
     const connection = await this.#connection()
-    const warnings = this.#warningsOf(connection)
+    const warnings = warningsOf(connection)
     const before = warnings.count
     const handle = handleOf(connection, { ignored: ['release'] })
     const state = { isBegun: false, isCommitting: false }
@@ -117,21 +116,23 @@ class PgBridge implements Bridge<PgConnection> {
       throw error
     }
   }
+}
 
-  /** How many warnings the connection has given of replication not waited for. */
-  #warningsOf(connection: PgConnection): { readonly count: number } {
-    const known = this.#warnings.get(connection)
-    if (known !== undefined) return known
-    const warnings = { count: 0 }
-    this.#warnings.set(connection, warnings)
-    connection.on('notice', ({ code }) => {
-      if (code !== undefined && unconfirmedCodes.has(code)) warnings.count += 1
-    })
-    connection.on('error', () => {
-      // The statement on its way is told; without a listener the process would end.
-    })
-    return warnings
-  }
+/** How many warnings each connection has given of replication not waited for, whichever store listens. */
+const warningsByConnection = new WeakMap<PgConnection, { count: number }>()
+
+function warningsOf(connection: PgConnection): { readonly count: number } {
+  const known = warningsByConnection.get(connection)
+  if (known !== undefined) return known
+  const warnings = { count: 0 }
+  warningsByConnection.set(connection, warnings)
+  connection.on('notice', ({ code }) => {
+    if (code !== undefined && unconfirmedCodes.has(code)) warnings.count += 1
+  })
+  connection.on('error', () => {
+    // The statement on its way is told; without a listener the process would end.
+  })
+  return warnings
 }
 
 /** A connection of pg, with the form of its answers that names the columns. */

@@ -14,7 +14,7 @@ export interface TransactionClient<Tx> {
 }
 
 /** A client, and how it writes an order. */
-export interface PostgresSubject<Tx> extends Pick<TransactionSubject<Tx>, 'name' | 'bridge' | 'add' | 'steal'> {
+export interface PostgresSubject<Tx> extends Pick<TransactionSubject<Tx>, 'name' | 'bridge' | 'add' | 'steal' | 'endedCode'> {
   readonly connect: (url: string, tap?: TransactionTap) => TransactionClient<Tx>
   /** A test can come between it and its commits. */
   readonly isTapped: boolean

@@ -125,6 +125,7 @@ else {
       subjectOn(server, {
         name: 'Postgres by Prisma',
         bridge: 'prisma',
+        endedCode: 'P2028',
         isTapped: false,
         connect: (url) => {
           const pool = tappedPool(url)

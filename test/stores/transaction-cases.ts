@@ -29,6 +29,8 @@ export interface TransactionSubject<Tx> {
   add(tx: Tx, item: string): Promise<void>
   /** Uses of the transaction, and of what was made with it, each of which would add an order. */
   steal(tx: Tx): readonly (() => unknown)[]
+  /** The library's own code for what is used after the end, where it sees that first. */
+  readonly endedCode?: string
   /** The bridge's name. */
   readonly bridge: string
   /** A bound within which a short transaction ends. Milliseconds. */
@@ -43,14 +45,15 @@ const order = { scope: 'acme', name: 'order', key: 'k-1' } as const
 const never = (): never => assert.fail('it ran')
 
 /** What a transaction is used with after its end, however a library wraps that. */
-function isEnded(error: unknown): boolean {
+function isEndedBy(error: unknown, codes: readonly unknown[]): boolean {
   if (!(error instanceof Error)) return false
-  return ('code' in error && error.code === 'attempt_ended') || isEnded(error.cause)
+  return ('code' in error && codes.includes(error.code)) || isEndedBy(error.cause, codes)
 }
 
 /** What transactions do, by whichever client or bridge. */
 export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
   const { add, transactionMs, isSerial, commitError } = subject
+  const isEnded = (error: unknown): boolean => isEndedBy(error, ['attempt_ended', subject.endedCode ?? 'attempt_ended'])
   const inOrder = (items: readonly string[]): readonly string[] =>
     isSerial ? items : items.toSorted((a, b) => Number(a) - Number(b))
 
@@ -212,11 +215,13 @@ export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
         assert.ok(here)
         await add(here.tx, 'below')
       }
+      const ended = Promise.withResolvers<void>()
       let left: Promise<unknown> | undefined
       await once.transaction(order, async () => {
-        left = sleep(30).then(() => once.current())
+        left = ended.promise.then(() => once.current())
         await below()
       })
+      ended.resolve()
       assert.equal(once.current(), undefined)
       assert.equal(await left, undefined, 'what the handler left behind is outside')
       assert.deepEqual(await orders(), ['below'])
