@@ -39,7 +39,7 @@ function statement(sql: string, parameters: readonly unknown[]): never {
 
 /** Each of its drivers answers in its own way: pg, PGlite; postgres.js; mysql2. */
 function rowsOf(answer: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const rows: unknown = Array.isArray(answer) ? (Array.isArray(answer[0]) ? answer[0] : answer) : Object(answer)['rows']
+  const rows: unknown = Array.isArray(answer) ? (Array.isArray(answer[0]) ? answer[0] : answer) : memberOf(answer, 'rows')
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return rows as readonly Readonly<Record<string, unknown>>[]
 }
@@ -50,11 +50,14 @@ function rowsOf(answer: unknown): readonly Readonly<Record<string, unknown>>[] {
  */
 function guardSession(db: object, tx: object): () => void {
   const session: unknown = Reflect.get(tx, 'session')
-  if (typeof session !== 'object' || session === null) throw new OptionsError('what is given to drizzle() is no database of Drizzle')
+  if (typeof session !== 'object' || session === null)
+    throw new OptionsError('what is given to drizzle() is no database of Drizzle')
   if (session === Reflect.get(db, 'session'))
     throw new OptionsError('Drizzle is on a single connection, on which transactions would mix: give it a pool')
   const client: unknown = Reflect.get(session, 'client')
-  if ((typeof client !== 'object' && typeof client !== 'function') || client === null) throw new OptionsError('a session of Drizzle has a client')
+  if ((typeof client !== 'object' && typeof client !== 'function') || client === null)
+    throw new OptionsError('a session of Drizzle has a client')
+  listen(client)
   let ended = false
   const guarded = new Proxy(client, {
     get: (target, name) => {
@@ -74,15 +77,29 @@ function guardSession(db: object, tx: object): () => void {
   }
 }
 
+const listened = new WeakSet()
+
+/** The server may end a connection between two statements. The next statement is told; without a listener the process would end. */
+function listen(client: object): void {
+  const on: unknown = Reflect.get(client, 'on')
+  if (typeof on !== 'function' || listened.has(client)) return
+  listened.add(client)
+  Reflect.apply(on, client, ['error', () => {}])
+}
+
 function endingOf(query: unknown): 'commit' | 'rollback' | undefined {
-  const text: unknown = typeof query === 'string' ? query : (Object(query)['text'] ?? Object(query)['sql'])
+  const text: unknown = typeof query === 'string' ? query : (memberOf(query, 'text') ?? memberOf(query, 'sql'))
   return text === 'commit' || text === 'rollback' ? text : undefined
 }
 
 /** Postgres answers a commit by ROLLBACK, and no error, where a statement has failed. */
 async function committed(answer: unknown): Promise<unknown> {
   const result: unknown = await answer
-  if (Object(result)['command'] === 'ROLLBACK')
+  if (memberOf(result, 'command') === 'ROLLBACK')
     throw new Error('the transaction was rolled back, since a statement in it had failed: await every statement')
   return result
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
 }

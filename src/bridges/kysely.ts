@@ -44,7 +44,12 @@ export function kysely<Tx extends KyselyTransaction>(db: KyselyDatabase<Tx>): Br
 
 /** What `CompiledQuery.raw` of Kysely gives. */
 function statement(sql: string, parameters: readonly unknown[]): never {
-  const query = { sql, parameters, query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] }, queryId: { queryId: 'onceward' } }
+  const query = {
+    sql,
+    parameters,
+    query: { kind: 'RawNode', sqlFragments: [sql], parameters: [] },
+    queryId: { queryId: 'onceward' },
+  }
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion
   return query as never
 }

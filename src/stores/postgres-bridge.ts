@@ -78,7 +78,6 @@ class PgBridge implements Bridge<PgConnection> {
 
   async query(tx: PgConnection, text: string, parameters: readonly unknown[]): Promise<Rows> {
     // What the store binds is of these types.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const { rows } = await (tx as PgHandle).query({ text, values: [...parameters] as PostgresValue[] })
     return rows
   }
@@ -169,7 +168,6 @@ class PostgresJsBridge implements Bridge<PostgresJsTransaction> {
   }
 
   async query(tx: PostgresJsTransaction, text: string, parameters: readonly unknown[]): Promise<Rows> {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return (await tx.unsafe(text, [...parameters] as PostgresValue[])) as Rows
   }
 }
@@ -190,9 +188,7 @@ class PgliteBridge implements Bridge<PgliteTransaction> {
   }
 
   async query(tx: PgliteTransaction, text: string, parameters: readonly unknown[]): Promise<Rows> {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     const { rows } = await tx.query(text, [...parameters] as PostgresValue[])
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     return rows as Rows
   }
 }

@@ -86,7 +86,6 @@ class PostgresStore<Tx> implements AtomicStore<Tx> {
     const answerMs = 2 * limits.storeTimeoutMs
     this.#driver = driverOf(client, { prepare, answerMs })
     // The client's type says what its transactions hand out.
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion
     this.bridge = bridgeOf(client, answerMs) as Bridge<Tx>
     this.#tables = { schema, table }
     this.#salt = createHash('sha256').update(JSON.stringify(this.#tables)).digest().readBigInt64BE(0)

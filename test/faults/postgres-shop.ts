@@ -24,7 +24,8 @@ async function take(key: string): Promise<void> {
   console.log(`answer ${key} ${item}`)
 }
 
-if (mode === 'stand') await take(prefix).catch((error: unknown) => console.log(`failed ${isOncewardError(error) ? error.code : String(error)}`))
+if (mode === 'stand')
+  await take(prefix).catch((error: unknown) => console.log(`failed ${isOncewardError(error) ? error.code : String(error)}`))
 else {
   const keys = Array.from({ length: Number(count) }, (_, index) => `${prefix}-${index}`).toSorted(() => Math.random() - 0.5)
   console.log('ready')

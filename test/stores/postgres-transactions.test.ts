@@ -140,11 +140,7 @@ else {
         steal: (tx) => {
           const made = tx.order.create({ data: { item: 'stolen' } })
           const { order } = tx
-          return [
-            async () => tx.$queryRawUnsafe(steal),
-            async () => order.create({ data: { item: 'stolen' } }),
-            async () => made,
-          ]
+          return [async () => tx.$queryRawUnsafe(steal), async () => order.create({ data: { item: 'stolen' } }), async () => made]
         },
       }),
     )

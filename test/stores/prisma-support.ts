@@ -53,13 +53,19 @@ export async function prismaClient(): Promise<Generated | { readonly refused: st
     await writeFile(schema, SCHEMA)
     // The engine of migrations, which is not used here: any program will do, so that none is downloaded.
     const env = { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, CHECKPOINT_DISABLE: '1' }
-    await promisify(execFile)(process.execPath, [prisma, 'generate', '--schema', schema], { cwd: directory, env, timeout: 60_000 })
+    await promisify(execFile)(process.execPath, [prisma, 'generate', '--schema', schema], {
+      cwd: directory,
+      env,
+      timeout: 60_000,
+    })
     const client = join(directory, 'generated', 'client.ts')
     if (!existsSync(client)) throw new Error('no client was generated')
     const { PrismaClient } = (await import(pathToFileURL(client).href)) as Pick<Generated, 'PrismaClient'>
     return { PrismaClient, remove }
   } catch (error) {
     await remove()
-    return { refused: `Prisma's client cannot be generated here: ${error instanceof Error ? error.message.slice(0, 300) : String(error)}` }
+    return {
+      refused: `Prisma's client cannot be generated here: ${error instanceof Error ? error.message.slice(0, 300) : String(error)}`,
+    }
   }
 }

@@ -25,8 +25,7 @@ async function engineOn(
 function ordersOn(t: TestContext, file: string, driver: SqliteDriver): () => Promise<readonly string[]> {
   const database = connection(t, file, driver)
   database.exec('CREATE TABLE IF NOT EXISTS orders (item TEXT)')
-  const rows = (): { item: string }[] =>
-    database.prepare('SELECT item FROM orders ORDER BY rowid').all() as { item: string }[]
+  const rows = (): { item: string }[] => database.prepare('SELECT item FROM orders ORDER BY rowid').all() as { item: string }[]
   return async () => rows().map(({ item }) => item)
 }
 

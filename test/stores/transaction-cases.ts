@@ -158,7 +158,10 @@ export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
       const short = { ...order, key: 'k-2' }
       await once.transaction(short, async ({ tx }) => add(tx, 'pen'))
       await sleep(80)
-      assert.equal(await once.transaction({ ...short, input: 'anew' }, async ({ tx, number }) => (await add(tx, 'ink'), number)), 1)
+      assert.equal(
+        await once.transaction({ ...short, input: 'anew' }, async ({ tx, number }) => (await add(tx, 'ink'), number)),
+        1,
+      )
       assert.deepEqual(await orders(), ['book', 'pen', 'ink'])
     })
 
@@ -181,7 +184,10 @@ export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
           late.resolve(error)
         }
       }
-      await assert.rejects(once.transaction(order, work), { code: 'transaction_timeout', message: new RegExp(`${transactionMs} ms and was rolled back`) })
+      await assert.rejects(once.transaction(order, work), {
+        code: 'transaction_timeout',
+        message: new RegExp(`${transactionMs} ms and was rolled back`),
+      })
       assert.equal(await once.transaction({ ...order, key: 'k-2' }, async ({ tx }) => add(tx, 'pen')), undefined)
       assert.ok(isEnded(await late.promise), String(await late.promise))
       assert.deepEqual(await orders(), ['pen'])
