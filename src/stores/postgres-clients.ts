@@ -325,6 +325,7 @@ export function within<Result>(ms: number, answer: Promise<Result>): Promise<Res
   })
 }
 
+/** Whether it is what `postgres()` of postgres.js returns. */
 export function isPostgresJs(client: unknown): client is PostgresJs {
   return typeof client === 'function' && has(client, 'unsafe', 'listen', 'begin')
 }
@@ -333,6 +334,7 @@ function isPglite(client: unknown): client is Pglite {
   return has(client, 'query', 'exec', 'listen')
 }
 
+/** Whether it is a `Pool` of pg. */
 export function isPgPool(client: unknown): client is PgPool {
   return has(client, 'connect', 'query') && 'totalCount' in client && 'options' in client
 }

@@ -48,7 +48,7 @@ export function ownBridge<Tx>(client: PostgresClient): Bridge<Tx> {
 }
 
 /** An engine on the client with its bridge; both are ended after the test. */
-export function engineOf<Tx>(
+function engineOf<Tx>(
   t: TestContext,
   { client, bridge, end }: TransactionClient<Tx>,
   options: Partial<OncewardOptions> = {},
@@ -62,7 +62,7 @@ export function engineOf<Tx>(
 }
 
 /** The orders as a connection beside sees them; the table is made. */
-export async function ordersOn(t: TestContext, url: string): Promise<() => Promise<readonly string[]>> {
+async function ordersOn(t: TestContext, url: string): Promise<() => Promise<readonly string[]>> {
   const beside = await connection(t, url)
   await beside.query('CREATE TABLE IF NOT EXISTS orders (id serial PRIMARY KEY, item text NOT NULL)')
   return async () => (await beside.query<{ item: string }>('SELECT item FROM orders ORDER BY id')).rows.map(({ item }) => item)
