@@ -43,6 +43,12 @@ export interface PostgresJs {
     options?: { readonly prepare?: boolean },
   ): { values(): PromiseLike<readonly PostgresRow[]>; simple(): PromiseLike<unknown> }
   listen(channel: string, onNotify: (payload: string) => void): PromiseLike<{ unlisten(): PromiseLike<void> }>
+  begin(work: (tx: PostgresJsTransaction) => Promise<void>): PromiseLike<unknown>
+}
+
+/** The member of a transaction of postgres.js that the store calls. */
+export interface PostgresJsTransaction {
+  unsafe(text: string, values?: PostgresValue[]): PromiseLike<readonly object[]>
 }
 
 /** The members of a PGlite that the store calls. */
@@ -54,7 +60,13 @@ export interface Pglite {
   ): Promise<{ readonly rows: readonly unknown[] }>
   exec(text: string): Promise<unknown>
   listen(channel: string, onNotify: (payload: string) => void): Promise<() => Promise<void>>
+  transaction<Value>(work: (tx: PgliteTransaction) => Promise<Value>): Promise<Value>
   readonly dataDir?: string
+}
+
+/** The member of a transaction of PGlite that the store calls. */
+export interface PgliteTransaction {
+  query(text: string, values: PostgresValue[]): Promise<{ readonly rows: readonly unknown[] }>
 }
 
 /** A database as the application already has it: a `Pool` of `pg`, a `postgres()` of postgres.js, or a PGlite. */
@@ -101,7 +113,7 @@ export function driverOf(client: unknown, options: DriverOptions): PostgresDrive
 }
 
 /** Warnings with which a commit says that it did not wait for its replication: cancelled by a user (01000), or by an administrator. */
-const unconfirmedCodes = new Set(['01000', '57P01'])
+export const unconfirmedCodes: ReadonlySet<string> = new Set(['01000', '57P01'])
 
 /** A commit that is on the primary, and perhaps on no replica: it happened, but not as durably as was promised. */
 export class UnconfirmedCommit extends Error {
@@ -300,27 +312,30 @@ export function sqlState(error: unknown): string | undefined {
 }
 
 /** The server answered, and its connection is good for the next statement. Classes 57 and 08: it is being ended. */
-function isOfServer(error: unknown): boolean {
+export function isOfServer(error: unknown): boolean {
   const state = sqlState(error)
   return state !== undefined && !/^(57P|08)/.test(state)
 }
 
-function within<Result>(ms: number, answer: Promise<Result>): Promise<Result> {
+/** @throws Error when there is no answer in time; it is given up then */
+export function within<Result>(ms: number, answer: Promise<Result>): Promise<Result> {
   return new Promise((resolve, reject) => {
     const tooLate = setTimeout(() => reject(new Error(`no answer within ${ms} ms: the connection is given up`)), ms)
     answer.then(resolve, reject).finally(() => clearTimeout(tooLate))
   })
 }
 
-function isPostgresJs(client: unknown): client is PostgresJs {
-  return typeof client === 'function' && has(client, 'unsafe', 'listen')
+/** Whether it is what `postgres()` of postgres.js returns. */
+export function isPostgresJs(client: unknown): client is PostgresJs {
+  return typeof client === 'function' && has(client, 'unsafe', 'listen', 'begin')
 }
 
 function isPglite(client: unknown): client is Pglite {
   return has(client, 'query', 'exec', 'listen')
 }
 
-function isPgPool(client: unknown): client is PgPool {
+/** Whether it is a `Pool` of pg. */
+export function isPgPool(client: unknown): client is PgPool {
   return has(client, 'connect', 'query') && 'totalCount' in client && 'options' in client
 }
 

@@ -135,6 +135,27 @@ export function claimRow(claim: Claim, salt: bigint): (string | null)[] {
   return [bytea(id), latch, ...words, ...policyRow(policy), word(owner), String(leaseUntil), number(expiresAt)]
 }
 
+/** The parameters of `INSERT_COMPLETED` after the offset, in which the times count from `now`, that of the claim. */
+export function insertValues(record: OperationRecord, now: number): PostgresValue[] {
+  const { id, scope, name, key, fingerprint, policy, createdAt } = record
+  const words = [scope, name, key, fingerprint].map(word)
+  return [bytea(identity(id)), ...words, ...policyRow(policy), String(createdAt), ...completedRow(record, now)]
+}
+
+/** The parameters of `UPDATE_COMPLETED` between the offset and the channel; likewise. */
+export function updateValues({ record: before, revision, watched }: Read, record: OperationRecord, now: number): PostgresValue[] {
+  const { id, fingerprint, generation, policy, createdAt } = record
+  const own = [word(fingerprint), word(generation), ...policyRow(policy), String(createdAt)]
+  const row = [bytea(identity(id)), revision, String(watched), String(before.steps.length > 0)]
+  return [...row, ...own, ...completedRow(record, now)]
+}
+
+function completedRow({ attempt, owner, expiresAt, policy, outcome }: OperationRecord, now: number): PostgresValue[] {
+  if (outcome === null || expiresAt === null) throw new Error('what is completed has an outcome, and expires')
+  const { kept, meta, body } = outcome
+  return [String(attempt), word(owner), String(expiresAt - now), String(policy.ttlMs), String(kept), word(meta), body]
+}
+
 /** The parameter of `READ` after the offset. */
 export function idValues(ids: readonly string[]): PostgresValue {
   return list(ids, (id) => bytea(identity(id)))

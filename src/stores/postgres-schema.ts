@@ -70,9 +70,9 @@ CREATE TABLE IF NOT EXISTS "onceward_steps" (
   body bytea NOT NULL,
   PRIMARY KEY (id, position)
 );
-CREATE TABLE IF NOT EXISTS "onceward_schema" (version integer NOT NULL, readable_by integer NOT NULL);
-INSERT INTO "onceward_schema" (version, readable_by)
-  SELECT ${schemaVersion}, ${schemaReadableBy} WHERE NOT EXISTS (SELECT 1 FROM "onceward_schema");
+CREATE TABLE IF NOT EXISTS "onceward_schema" (version integer NOT NULL, readable_by integer NOT NULL, identity text NOT NULL);
+INSERT INTO "onceward_schema" (version, readable_by, identity)
+  SELECT ${schemaVersion}, ${schemaReadableBy}, md5(random()::text || random()::text || clock_timestamp()::text) WHERE NOT EXISTS (SELECT 1 FROM "onceward_schema");
 `
 
 /**
@@ -84,15 +84,18 @@ SELECT current_setting('server_version_num')::integer, current_setting('transact
   coalesce(current_schema()::text, ''), (
     SELECT json_object_agg(substr(c.relname, length($1::text) + 1), (
       SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid AND NOT a.attisdropped
-        AND a.attname IN ('id', 'fingerprint', 'lease_until', 'sweep_at', 'position', 'version', 'readable_by')))::text
+        AND a.attname IN ('id', 'fingerprint', 'lease_until', 'sweep_at', 'position', 'version', 'readable_by', 'identity')))::text
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relname IN ($1::text, $1::text || '_steps', $1::text || '_schema', $1::text || '_sweep')
       AND CASE WHEN $2::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = $2::text END)`
 
 /** How many of those columns our own tables have. */
-const ownColumns: Readonly<Record<string, number>> = { '': 4, _steps: 2, _schema: 2 }
+const ownColumns: Readonly<Record<string, number>> = { '': 4, _steps: 2, _schema: 3 }
 
 const VERSION = `SELECT version, readable_by FROM "onceward_schema" ORDER BY version DESC LIMIT 1`
+
+/** Tells these tables from every other. */
+export const IDENTITY = `SELECT identity FROM "onceward_schema"`
 
 /** The settings that decide what an acknowledged commit is worth, and what this user may not do that the store has to. */
 const PROBE = `

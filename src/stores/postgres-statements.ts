@@ -33,15 +33,24 @@ export class PostgresStatements {
    */
   async query(sql: string, values: PostgresValue[]): Promise<readonly PostgresRow[]> {
     try {
-      if (this.#isUnconfirmed) {
-        await this.#driver.query(this.#text(CONFIRM), [])
-        this.#isUnconfirmed = false
-      }
+      await this.confirm()
       return await this.#driver.query(this.#text(sql), values, frequent.has(sql))
     } catch (error) {
-      if (error instanceof UnconfirmedCommit) this.#isUnconfirmed = true
+      this.note(error)
       throw failure(error)
     }
+  }
+
+  /** Sees to it that what this process has committed is as durable as was promised. */
+  async confirm(): Promise<void> {
+    if (!this.#isUnconfirmed) return
+    await this.#driver.query(this.#text(CONFIRM), [])
+    this.#isUnconfirmed = false
+  }
+
+  /** Remembers a commit that was not waited for. */
+  note(error: unknown): void {
+    if (error instanceof UnconfirmedCommit) this.#isUnconfirmed = true
   }
 
   #text(sql: string): string {

@@ -1,12 +1,23 @@
 import { createHash } from 'node:crypto'
 import { ClosedError, OptionsError, StoreOpenError } from '../core/errors.ts'
 import { limits } from '../core/limits.ts'
-import type { Guarantee, RecordFilter, RecordPage, RecordView, Store } from '../core/store.ts'
+import type { Bridge } from '../core/bridge.ts'
+import type {
+  AtomicStore,
+  Guarantee,
+  RecordFilter,
+  RecordPage,
+  RecordView,
+  TransactionRequest,
+  TransactionResult,
+} from '../core/store.ts'
 import type { Claim, ClaimResult, Settlement, SettleResult } from '../core/transitions.ts'
+import { checkBridge, transact } from './postgres-atomic.ts'
+import { bridgeOf, type TransactionOf } from './postgres-bridge.ts'
 import { driverOf, type PostgresClient, type PostgresDriver } from './postgres-clients.ts'
 import { PostgresListener } from './postgres-listener.ts'
 import { PostgresRecords } from './postgres-records.ts'
-import { openError, openServer, type PostgresTables } from './postgres-schema.ts'
+import { IDENTITY, openError, openServer, type PostgresTables } from './postgres-schema.ts'
 import { PostgresStatements, retrying } from './postgres-statements.ts'
 
 export type { Pglite, PgConnection, PgPool, PgQuery, PostgresClient, PostgresJs, PostgresValue } from './postgres-clients.ts'
@@ -41,19 +52,25 @@ export interface PostgresOptions {
  * the store is closed. Of a Pool the application listens to `error`, as pg asks it to
  * @throws OptionsError
  */
-export function postgres(client: PostgresClient, options: PostgresOptions = {}): Store {
-  return new PostgresStore(client, options)
+export function postgres<Client extends PostgresClient>(
+  client: Client,
+  options: PostgresOptions = {},
+): AtomicStore<TransactionOf<Client>> {
+  return new PostgresStore<TransactionOf<Client>>(client, options)
 }
 
 /** What a store does beside its records: it opens, closes, and listens. */
-class PostgresStore implements Store {
+class PostgresStore<Tx> implements AtomicStore<Tx> {
   readonly name = 'postgres'
   readonly synchronous = false
   guarantee: Guarantee = { tier: 'best-effort', reason: 'the database has not been opened' }
   /** Not there when the store was told not to listen: the engine then polls. */
   readonly watch?: (ids: readonly string[], signal: AbortSignal) => Promise<void>
+  readonly bridge: Bridge<Tx>
   readonly #driver: PostgresDriver
   readonly #tables: PostgresTables
+  /** Tells this table's advisory locks from another's. */
+  readonly #salt: bigint
   readonly #migrate: 'auto' | 'never'
   readonly #statements: PostgresStatements
   readonly #listener: PostgresListener
@@ -66,8 +83,12 @@ class PostgresStore implements Store {
   constructor(client: PostgresClient, options: PostgresOptions) {
     checkOptions(options)
     const { table = 'onceward', schema = null, migrate = 'auto', listen = true, prepare = true } = options
-    this.#driver = driverOf(client, { prepare, answerMs: 2 * limits.storeTimeoutMs })
+    const answerMs = 2 * limits.storeTimeoutMs
+    this.#driver = driverOf(client, { prepare, answerMs })
+    // The client's type says what its transactions hand out.
+    this.bridge = bridgeOf(client, answerMs) as Bridge<Tx>
     this.#tables = { schema, table }
+    this.#salt = createHash('sha256').update(JSON.stringify(this.#tables)).digest().readBigInt64BE(0)
     this.#migrate = migrate
     this.#statements = new PostgresStatements(this.#driver, this.#tables, options.clockOffsetMs ?? (() => 0))
     this.#listener = new PostgresListener(this.#driver, table)
@@ -114,6 +135,26 @@ class PostgresStore implements Store {
     return this.#call(async (records) => records.sweep(limit))
   }
 
+  async transaction<Other>(request: TransactionRequest<Other>): Promise<TransactionResult> {
+    return this.#call(async () => {
+      const statements = this.#statements
+      await statements.confirm()
+      try {
+        return await transact(request, { tables: this.#tables, salt: this.#salt, offset: statements.offset })
+      } catch (error) {
+        statements.note(error)
+        throw error
+      }
+    })
+  }
+
+  async check<Other>(bridge: Bridge<Other>): Promise<void> {
+    return this.#call(async () => {
+      const [row] = await this.#statements.query(IDENTITY, [])
+      await checkBridge(bridge, this.#tables, row?.[0])
+    })
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true
     // What failed to open has told its own caller.
@@ -126,8 +167,7 @@ class PostgresStore implements Store {
   async #open(): Promise<void> {
     const { guarantee, locksMax } = await openServer(retrying(this.#driver), this.#tables, this.#migrate)
     this.guarantee = guarantee
-    const salt = createHash('sha256').update(JSON.stringify(this.#tables)).digest().readBigInt64BE(0)
-    this.#records = new PostgresRecords({ statements: this.#statements, channel: this.#tables.table, salt, locksMax })
+    this.#records = new PostgresRecords({ statements: this.#statements, channel: this.#tables.table, salt: this.#salt, locksMax })
   }
 
   /** One call, which `close` waits for. */
