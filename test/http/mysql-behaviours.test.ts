@@ -1,6 +1,7 @@
 import { after, before, suite, test } from 'node:test'
 import { httpContract } from 'onceward/testing'
 import { hasMariadb, notRun, startMariadb, type Mariadb } from '../../scripts/servers/mariadb.ts'
+import { showAtomic } from './atomic-cases.ts'
 import { startFixture } from '../fixture/start.ts'
 import { killAll } from './child.ts'
 import { showProcesses } from './sharing.ts'
@@ -22,4 +23,5 @@ suite('the door on MariaDB', { concurrency: 4, skip }, () => {
     startFixture(['--framework', 'express', '--store', await fresh(), ...args]),
   )
   showProcesses('express', { name: 'MariaDB', fresh })
+  showAtomic('express', 'MariaDB', fresh)
 })

@@ -1,5 +1,6 @@
 import { after, suite, test } from 'node:test'
 import { httpContract } from 'onceward/testing'
+import { showAtomic } from './atomic-cases.ts'
 import { startFixture } from '../fixture/start.ts'
 import { serverFor } from '../stores/postgres-support.ts'
 import { killAll } from './child.ts'
@@ -15,4 +16,5 @@ suite('the door on Postgres', { concurrency: 4, skip }, () => {
     startFixture(['--framework', 'express', '--store', await fresh(), ...args]),
   )
   showProcesses('express', { name: 'Postgres', fresh })
+  showAtomic('express', 'Postgres', fresh)
 })
