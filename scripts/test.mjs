@@ -14,8 +14,9 @@ const tests = run({
   globPatterns: given.length > 0 ? given : ['test/**/*.test.ts'],
   // Many tests wait on disks, sockets and child processes, so that two files keep a machine of two cores busy.
   concurrency: 2,
-  // A hang ends as a failure that names its test.
+  // A hang ends as a failure that names its test; a file whose process does not end, with the whole run.
   timeout: 120_000,
+  signal: AbortSignal.timeout(45 * 60_000),
 })
 
 const totals = { passed: 0, failed: 0, skipped: 0 }

@@ -212,8 +212,9 @@ describe('faults of Redis', { skip: redisMissing ?? false }, () => {
 
   test('callers go on after a failover by Sentinel without a restart', async (t) => {
     const group = await startSentinel()
-    t.after(async () => group.stop())
+    // Before its servers go: a client that looks for sentinels which are gone does not end.
     const client = await clientFor(t, ioredisThrough(group.name, group.sentinels))
+    t.after(async () => group.stop())
     const store = redis(client)
     const once = onceward({ store, storeTimeout: 1_000 })
     const run = async (key: string): Promise<boolean> =>
@@ -235,8 +236,9 @@ describe('faults of Redis', { skip: redisMissing ?? false }, () => {
 
   test('callers go on after a failover in which the old master lives on as a replica', async (t) => {
     const group = await startSentinel()
+    const client = await clientFor(t, ioredisThrough(group.name, group.sentinels))
     t.after(async () => group.stop())
-    const once = onceward({ store: redis(await clientFor(t, ioredisThrough(group.name, group.sentinels))), storeTimeout: 1_000 })
+    const once = onceward({ store: redis(client), storeTimeout: 1_000 })
     const load = new Load()
     load.start(once, 8)
     await until(() => load.answered.size > 50, 'work is done')
