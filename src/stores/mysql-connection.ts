@@ -13,7 +13,8 @@ export interface MysqlQuery {
 /** How a prepared statement is handed to the client. */
 export interface MysqlStatement {
   readonly sql: string
-  readonly values: (number | Buffer | null)[]
+  /** Bytes are Buffers: the client takes nothing else for bytes. */
+  readonly values: (number | Uint8Array | null)[]
   readonly namedPlaceholders: boolean
 }
 

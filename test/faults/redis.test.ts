@@ -228,7 +228,7 @@ describe('faults of Redis', { skip: redisMissing ?? false }, () => {
     const old = await group.master()
     await old.process.kill()
     await until(async () => run('during'), 'the new master answers', 60_000)
-    assert.notEqual((await group.master()).port, old.port)
+    await until(async () => (await group.master()).port !== old.port, 'every sentinel knows the new master', 60_000)
     assert.ok(await run('after'))
     assert.equal(await once.run({ scope: 'acme', name: 'charge', key: 'after' }, () => assert.fail('it ran')), 'after')
     await once.close()

@@ -86,10 +86,11 @@ suite('on MariaDB', { skip }, () => {
     }
   })
 
-  test('a claim that lost the race to insert is told what is committed by then, under every isolation of the session', async (t) => {
+  test('a claim that lost the race to insert is told what is committed by then, under each isolation that a session may have', async (t) => {
     const database = await server.database()
     const winner = await openedOn(t, database)
-    for (const isolation of ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
+    // All but READ UNCOMMITTED, which opening refuses.
+    for (const isolation of ['READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE']) {
       const pool = poolFor(t, database)
       pool.pool.on('connection', (connection) => connection.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}`))
       const claim = claimOf(isolation)
