@@ -40,6 +40,8 @@ class Transacting<Tx> {
   readonly #work: TransactionWork<Tx>
   /** A commit whose answer did not come: an outcome that is found after it is this call's own. */
   #isAmbiguous = false
+  /** Of the newest try whose work began. */
+  #attempt = 1
 
   constructor(
     context: TransactionContext<Tx>,
@@ -95,7 +97,7 @@ class Transacting<Tx> {
     if (result.state === 'forgotten') return { state: 'interrupted' }
     if (result.state === 'committed') {
       if (ending === undefined || ending.state === 'forget') throw new Error('a transaction was committed without an outcome')
-      this.#context.emit(this.#call, { type: 'completed', attempt: 1, kept: ending.outcome.kept })
+      this.#context.emit(this.#call, { type: 'completed', attempt: this.#attempt, kept: ending.outcome.kept })
       return { state: 'completed', outcome: ending.outcome, replayed: false, settled: true }
     }
     if (result.state === 'completed' && this.#isAmbiguous) return { ...result, replayed: false, settled: true }
@@ -136,11 +138,12 @@ class Transacting<Tx> {
     } catch (error) {
       return { result: undefined, ending, error }
     }
-    this.#context.emit(this.#call, { type: 'interrupted', attempt: 1, cause: 'thrown', error: thrown.error })
+    this.#context.emit(this.#call, { type: 'interrupted', attempt: this.#attempt, cause: 'thrown', error: thrown.error })
     throw thrown.error
   }
 
   #run(tx: Tx, number: number): Promise<TransactionEnding> {
+    this.#attempt = number
     this.#flight.nowRunning()
     this.#context.emit(this.#call, { type: 'claimed', attempt: number })
     const { inside } = this.#context

@@ -37,7 +37,11 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
       throw new Error(`${limits.queueMax} transactions already wait for the file; nothing was done`)
     const deadline = performance.now() + this.#options.busyTimeoutMs
     this.#queued += 1
-    const turn = this.#last.then(() => this.#transact(work, bounds, deadline))
+    const hasTurn = this.#queued === 1
+    const turn = this.#last.then(() => {
+      if (!hasTurn && performance.now() >= deadline) throw this.#tooLate()
+      return this.#transact(work, bounds, deadline)
+    })
     this.#last = turn.catch(() => {})
     try {
       return await turn
@@ -99,13 +103,14 @@ export class SqliteBridge<Database extends SqliteDatabase> implements Bridge<Dat
           this.#giveUp()
           throw error
         }
-        if (performance.now() >= deadline)
-          throw new Error(`the SQLite file was locked for ${this.#options.busyTimeoutMs} ms; the transaction did not begin`, {
-            cause: error,
-          })
+        if (performance.now() >= deadline) throw this.#tooLate(error)
       }
       await pause(1 + Math.random())
     }
+  }
+
+  #tooLate(cause?: unknown): Error {
+    return new Error(`the SQLite file was in use for ${this.#options.busyTimeoutMs} ms; the transaction did not begin`, { cause })
   }
 
   #giveUp(): void {

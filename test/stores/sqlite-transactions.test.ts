@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { onceward, type AtomicOnce, type Bridge, type OncewardEvent, type OncewardOptions } from 'onceward'
 import { memory } from 'onceward/memory'
 import { sqlite, type SqliteDatabase, type SqliteDriver } from 'onceward/sqlite'
@@ -59,6 +60,17 @@ for (const { name, driver } of drivers)
       return onceward({ store: sqlite(newFile(t), { driver }), transactions: other.bridge })
     },
   })
+
+test('a transaction whose turn on the file comes after its time does not begin', async (t) => {
+  const store = sqlite(newFile(t), { busyTimeout: 30 })
+  await store.open()
+  t.after(async () => store.close())
+  const bounds = { transactionMs: 1_000 }
+  const first = store.bridge.transaction(async () => sleep(150), bounds)
+  await assert.rejects(store.bridge.transaction(never, bounds), /in use for 30 ms; the transaction did not begin/)
+  await first
+  assert.equal(await store.bridge.transaction(async () => 'next', bounds), 'next')
+})
 
 test('a database in memory, which has one connection, is refused when a transaction is asked for', async () => {
   const once = onceward({ store: sqlite(':memory:') })

@@ -150,11 +150,16 @@ export function transactionCases<Tx>(subject: TransactionSubject<Tx>): void {
     })
 
     test('takes over what an attempt has left, and its record as a whole', async (t) => {
-      const { once, orders } = await subject.shop(t, { ttl: 40 })
+      const numbers: number[] = []
+      const onEvent = (event: OncewardEvent): void => {
+        if (event.type === 'completed') numbers.push(event.attempt)
+      }
+      const { once, orders } = await subject.shop(t, { ttl: 40, onEvent })
       const failing = async (): Promise<never> => Promise.reject(new Error('no'))
       await once.run({ ...order, ttl: '1h' }, failing).catch(() => {})
       assert.equal(await once.transaction(order, async ({ tx, number }) => (await add(tx, 'book'), number)), 2)
       assert.equal((await once.peek(order)).state, 'completed')
+      assert.deepEqual(numbers, [2], 'the listener is told which attempt it was')
       const short = { ...order, key: 'k-2' }
       await once.transaction(short, async ({ tx }) => add(tx, 'pen'))
       await sleep(80)
